@@ -1,0 +1,61 @@
+package chat
+
+// SortBy orders a list of threads.
+type SortBy byte
+
+// The orders of a list of threads.
+const (
+	ByCreated SortBy = 0
+	ByUpdated SortBy = 1
+)
+
+// The bounds of a page.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 1000
+	MaxPageBytes = 4 << 20 // of bodies
+)
+
+// ErrUnknownAnchor: a cursor that is not a key of this list.
+var ErrUnknownAnchor = invalid("invalid_pagination", "invalid pagination: unknown anchor")
+
+// Cursor says where a page begins. At most one of Before, After and Anchor is set.
+type Cursor struct {
+	Before string
+	After  string
+	Anchor string
+	Limit  int // 1 to MaxLimit
+}
+
+// MessageQuery asks for a page of a thread's messages, oldest first.
+type MessageQuery struct {
+	Cursor
+	IncludeDeleted bool
+}
+
+// ThreadQuery asks for a page of an owner's threads, newest first.
+type ThreadQuery struct {
+	Cursor
+	SortBy SortBy
+}
+
+// Page is what a list says about its place in the whole.
+type Page struct {
+	HasBefore bool
+	HasAfter  bool
+	Total     int
+}
+
+// ThreadPage is one page of threads, newest first.
+type ThreadPage struct {
+	Page
+	Threads []*Thread
+}
+
+// MessagePage is one page of a thread's messages, oldest first. Thread is their
+// thread, whose keys open them.
+type MessagePage struct {
+	Page
+	Thread   *Thread
+	Messages []*Message
+}

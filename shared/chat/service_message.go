@@ -1,0 +1,113 @@
+package chat
+
+import "context"
+
+// Post is a message to post.
+type Post struct {
+	Body     []byte // JSON, kept exactly
+	ClientID ClientID
+	Parent   *MessageRef
+	Branch   bool
+	Status   MessageStatus
+	Role     string
+	Format   string
+	Model    string
+	ReplyTo  string
+	Usage    []byte
+	Metadata []byte
+	Expires  int64
+}
+
+// PostMessage appends a message to a thread. The result names it.
+func (s *Service) PostMessage(ctx context.Context, call Call, ref ThreadRef, in Post) (Result, error) {
+	return s.PostMessages(ctx, call, ref, []Post{in})
+}
+
+// PostMessages appends messages in one commit, all or none.
+func (s *Service) PostMessages(ctx context.Context, call Call, ref ThreadRef, in []Post) (Result, error) {
+	messages, err := s.newMessages(ctx, call, in)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), &PostMessages{Thread: ref, Messages: messages}))
+}
+
+// newMessages checks messages and drafts their texts.
+func (s *Service) newMessages(ctx context.Context, call Call, in []Post) ([]NewMessage, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out := make([]NewMessage, len(in))
+	for i, p := range in {
+		if err := checkBody(p.Body); err != nil {
+			return nil, err
+		}
+		if p.ClientID != "" && !p.ClientID.Valid() {
+			return nil, ErrClientID
+		}
+		out[i] = NewMessage{
+			ClientID: p.ClientID,
+			Parent:   p.Parent,
+			Branch:   p.Branch,
+			Status:   p.Status,
+			Role:     p.Role,
+			Format:   p.Format,
+			Model:    p.Model,
+			ReplyTo:  p.ReplyTo,
+			Usage:    p.Usage,
+			Expires:  p.Expires,
+			Draft:    s.draft(ctx, call.Caller, plain{body: p.Body, metadata: p.Metadata}),
+		}
+		if p.ClientID != "" {
+			out[i].Content = s.Hasher.Sum("posted", []byte(call.Caller.User), p.Body, p.Metadata)
+		}
+	}
+	return out, nil
+}
+
+// GetMessage reads one message of a thread that the caller takes part in.
+func (s *Service) GetMessage(ctx context.Context, call Call, thread ThreadRef, ref MessageRef) (OpenMessage, Position, error) {
+	t, m, pos, err := s.Reader.Message(ctx, call.Caller, thread, ref, call.Read)
+	if err != nil {
+		return OpenMessage{}, pos, err
+	}
+	open, err := s.OpenMessage(ctx, t, m)
+	return open, pos, err
+}
+
+// OpenMessagePage is a page of messages with their texts opened.
+type OpenMessagePage struct {
+	Page
+	Thread   ThreadID
+	Messages []OpenMessage
+}
+
+// ListMessages lists a thread's messages, oldest first.
+func (s *Service) ListMessages(ctx context.Context, call Call, ref ThreadRef, q MessageQuery) (OpenMessagePage, Position, error) {
+	page, pos, err := s.Reader.Messages(ctx, call.Caller, ref, q, call.Read)
+	if err != nil {
+		return OpenMessagePage{}, pos, err
+	}
+	out := OpenMessagePage{Page: page.Page, Thread: page.Thread.ID, Messages: make([]OpenMessage, len(page.Messages))}
+	for i, m := range page.Messages {
+		if out.Messages[i], err = s.OpenMessage(ctx, page.Thread, m); err != nil {
+			return OpenMessagePage{}, pos, err
+		}
+	}
+	return out, pos, nil
+}
+
+// UpdateMessage gives a message another body and keeps the earlier one as a revision.
+func (s *Service) UpdateMessage(ctx context.Context, call Call, thread ThreadRef, ref MessageRef, body []byte, ifMatch []uint32) (Result, error) {
+	if err := checkBody(body); err != nil {
+		return Result{}, err
+	}
+	action := &EditMessage{Thread: thread, Message: ref, IfMatch: ifMatch, Draft: s.draft(ctx, call.Caller, plain{body: body})}
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, thread), action))
+}
+
+// DeleteMessage makes a message a tombstone.
+func (s *Service) DeleteMessage(ctx context.Context, call Call, thread ThreadRef, ref MessageRef, ifMatch []uint32) (Result, error) {
+	action := &DeleteMessage{Thread: thread, Message: ref, IfMatch: ifMatch}
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, thread), action))
+}

@@ -1,0 +1,101 @@
+package chat
+
+import "context"
+
+// NewThread is a thread to make.
+type NewThread struct {
+	Title    string
+	ClientID ClientID
+	Slug     string
+	Status   Status
+	Metadata []byte // a JSON object, nil for none
+	Members  []Member
+	Expires  int64
+	Messages []Post
+}
+
+// CreateThread makes a thread of the caller's. The result names it.
+func (s *Service) CreateThread(ctx context.Context, call Call, in NewThread) (Result, error) {
+	if in.Title == "" {
+		return Result{}, ErrTitleEmpty
+	}
+	if in.ClientID != "" && !in.ClientID.Valid() {
+		return Result{}, ErrClientID
+	}
+	action := &CreateThread{
+		ClientID: in.ClientID,
+		Status:   in.Status,
+		Members:  in.Members,
+		Expires:  in.Expires,
+		Draft:    s.draft(ctx, call.Caller, plain{title: []byte(in.Title), slug: optional(in.Slug), metadata: in.Metadata}),
+	}
+	if in.ClientID != "" {
+		action.Content = s.Hasher.Sum("created with", call.Body)
+	}
+	if in.Slug != "" {
+		action.SlugHash = s.slugHash(call.Caller, in.Slug)
+	}
+	messages, err := s.newMessages(ctx, call, in.Messages)
+	if err != nil {
+		return Result{}, err
+	}
+	action.Messages = messages
+	return s.do(ctx, s.command(call, s.home(call.Caller), action))
+}
+
+// GetThread reads a thread that the caller takes part in.
+func (s *Service) GetThread(ctx context.Context, call Call, ref ThreadRef) (OpenThread, Position, error) {
+	t, pos, err := s.Reader.Thread(ctx, call.Caller, ref, call.Read)
+	if err != nil {
+		return OpenThread{}, pos, err
+	}
+	open, err := s.OpenThread(ctx, t)
+	return open, pos, err
+}
+
+// OpenThreadPage is a page of threads with their texts opened.
+type OpenThreadPage struct {
+	Page
+	Threads []OpenThread
+}
+
+// ListThreads lists the caller's own threads, newest first.
+func (s *Service) ListThreads(ctx context.Context, call Call, q ThreadQuery) (OpenThreadPage, Position, error) {
+	page, pos, err := s.Reader.Threads(ctx, call.Caller, q, call.Read)
+	if err != nil {
+		return OpenThreadPage{}, pos, err
+	}
+	out := OpenThreadPage{Page: page.Page, Threads: make([]OpenThread, len(page.Threads))}
+	for i, t := range page.Threads {
+		if out.Threads[i], err = s.OpenThread(ctx, t); err != nil {
+			return OpenThreadPage{}, pos, err
+		}
+	}
+	return out, pos, nil
+}
+
+// UpdateThread gives a thread another title.
+func (s *Service) UpdateThread(ctx context.Context, call Call, ref ThreadRef, title string, ifMatch []uint32) (Result, error) {
+	if title == "" {
+		return Result{}, ErrTitleEmpty
+	}
+	action := &UpdateThread{Thread: ref, IfMatch: ifMatch, Draft: s.draft(ctx, call.Caller, plain{title: []byte(title)})}
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), action))
+}
+
+// DeleteThread makes a thread a tombstone.
+func (s *Service) DeleteThread(ctx context.Context, call Call, ref ThreadRef, ifMatch []uint32) (Result, error) {
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), &DeleteThread{Thread: ref, IfMatch: ifMatch}))
+}
+
+func (s *Service) slugHash(o Owner, slug string) Digest {
+	return s.Hasher.Sum("slug", []byte(o.Tenant), []byte(o.User), []byte(slug))
+}
+
+// optional is the text's bytes, nil when there is none.
+func optional(text string) []byte {
+	if text == "" {
+		return nil
+	}
+	return []byte(text)
+}

@@ -1,0 +1,28 @@
+package telemetry
+
+import (
+	"io"
+	"log/slog"
+)
+
+// LogFormat says how log lines look.
+type LogFormat string
+
+// The looks of a log line.
+const (
+	LogText LogFormat = "text" // for a person
+	LogJSON LogFormat = "json" // for a collector of logs
+)
+
+// NewLogger returns a logger that writes to w, from level on. Anything but LogText is
+// LogJSON.
+func NewLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if format == LogText {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// RequestID is the attribute under which every log line of a request names it.
+func RequestID(id string) slog.Attr { return slog.String("request_id", id) }
