@@ -1,0 +1,73 @@
+package httpapi_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+
+	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/httpapi"
+	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/test/httpscript"
+	"github.com/bobbindb/bobbin/test/httpscript/contract"
+)
+
+// newService returns a service on an empty store in memory.
+func newService() (*chat.Service, *memory) {
+	m := newMemory(contract.Now)
+	var commands atomic.Uint32
+	return &chat.Service{
+		Reader: m,
+		Writer: m,
+		Sealer: seal.Plain{},
+		Hasher: chat.NewHasher([]byte("salt")),
+		Now:    contract.Now,
+		NewID: func() chat.CommandID {
+			var id chat.CommandID
+			binary.BigEndian.PutUint32(id[:], commands.Add(1))
+			return id
+		},
+	}, m
+}
+
+func newOptions() (httpapi.Options, *memory) {
+	service, m := newService()
+	return contract.Options(service), m
+}
+
+func TestScripts(t *testing.T) {
+	contract.Run(t, "testdata", func(*testing.T) *chat.Service {
+		service, _ := newService()
+		return service
+	})
+}
+
+// TestScriptsElsewhere plays what a store answers that is not well, or that is set up
+// otherwise.
+func TestScriptsElsewhere(t *testing.T) {
+	for name, change := range map[string]func(*httpapi.Options, *memory){
+		"busy":    func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrBusy },
+		"frozen":  func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrFrozen },
+		"unknown": func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrUnknownOutcome.Because(errors.New("secret")) },
+		"broken":  func(_ *httpapi.Options, m *memory) { m.fail = errors.New("secret") },
+		"forbidden": func(o *httpapi.Options, _ *memory) {
+			o.AllowedAddrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		},
+		"expiring": func(o *httpapi.Options, _ *memory) {
+			access := contract.Access()
+			access.RequireExpiry = true
+			o.Access = func() *httpapi.Access { return access }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			httpscript.Run(t, "testdata/"+name+"/*.http", func(*testing.T) http.Handler {
+				o, m := newOptions()
+				change(&o, m)
+				return httpapi.New(o)
+			}, contract.Vars())
+		})
+	}
+}
