@@ -1,0 +1,370 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/bobbindb/bobbin/shared/commitlog"
+)
+
+// pebbleFormat is the format that Pebble may write. It is one-way: it is raised only
+// by a finalized format of ours.
+const pebbleFormat = pebble.FormatTableFormatV6
+
+// Use says what a database is opened for.
+type Use int
+
+// What a database is opened for.
+const (
+	// Live: a long-running process with its tables on local disk. It compacts by
+	// itself, and checkpoints are taken from it.
+	Live Use = iota
+	// Lazy: a reader over tables that are fetched on first touch. It never compacts
+	// and never touches a table that no read needs.
+	Lazy
+	// Compact: a compactor over such tables. Small levels keep small what a
+	// checkpoint has to upload.
+	Compact
+)
+
+// Options says how to open a database.
+type Options struct {
+	FS      vfs.FS
+	Dir     string
+	Use     Use
+	Cache   int64        // bytes of block cache
+	Log     func(string) // what Pebble says about errors; nil for silence
+	Corrupt func(error)  // called when a table is found damaged; nil to ignore
+
+	// Genesis is what the first commit chains to, and the hash of an empty database's
+	// position. Zero leaves the first commit unchecked.
+	Genesis commitlog.Hash
+}
+
+// DB is one partition's database at some position of its log.
+type DB struct {
+	pebble *pebble.DB
+	opts   *pebble.Options
+
+	mu       sync.Mutex // serializes Apply
+	position Position
+	budget   int64 // bytes of one batch that still fit a memtable
+	memory   int64 // bytes of commits applied since the last Flush
+	room     blockRoom
+}
+
+// memTable is the size that memtables grow to: they start small and double.
+const memTable = 64 << 20
+
+// blockRoom keeps the block cache at its size. Pebble takes the memory of memtables out
+// of the cache, where two of full size, one in use and one to be used next, would leave
+// nothing for blocks. So the cache is made larger by those two, and what memtables do not
+// take yet is taken here.
+type blockRoom struct {
+	cache   *pebble.Cache
+	give    func() // ends the reservation
+	applied int64  // bytes since the last look
+}
+
+// memTables is what two memtables take at most.
+const memTables = 2 * memTable
+
+// firstMemTable is the size of the smallest memtable, so it takes as many bytes applied
+// until the next one is made.
+const firstMemTable = 256 << 10
+
+func newBlockRoom(cache *pebble.Cache) blockRoom {
+	return blockRoom{cache: cache, give: cache.Reserve(memTables)}
+}
+
+// look adjusts the reservation to what memtables take.
+func (r *blockRoom) look(p *pebble.DB) {
+	r.applied = 0
+	m := p.Metrics().MemTable
+	r.give()
+	r.give = r.cache.Reserve(int(max(0, memTables-int64(m.Size+m.ZombieSize))))
+}
+
+func (r *blockRoom) close() {
+	r.give()
+	r.cache.Unref()
+}
+
+// Open opens the database in a directory, or makes an empty one.
+func Open(o Options) (*DB, error) {
+	opts := pebbleOptions(o)
+	room := newBlockRoom(opts.Cache)
+	p, err := pebble.Open(o.Dir, opts)
+	if err != nil {
+		room.close()
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	db := &DB{pebble: p, opts: opts, budget: memTable / 2, room: room}
+	db.room.look(p)
+	if db.position, err = db.readPosition(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if db.position.Seq == 0 {
+		db.position.Hash = o.Genesis
+	}
+	return db, nil
+}
+
+func pebbleOptions(o Options) *pebble.Options {
+	opts := &pebble.Options{
+		FS:                          o.FS,
+		Cache:                       pebble.NewCache(o.Cache + memTables),
+		DisableWAL:                  true, // the log in the bucket is the truth
+		FormatMajorVersion:          pebbleFormat,
+		MemTableSize:                memTable,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0CompactionFileThreshold:   1000,
+		L0StopWritesThreshold:       1000,
+		LBaseMaxBytes:               1 << 20,
+		Logger:                      logger{o.Log},
+		MaxOpenFiles:                4096,
+		EventListener: &pebble.EventListener{
+			// Pebble's own answer to a damaged table is to end the process.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				if o.Corrupt != nil {
+					o.Corrupt(info.Details)
+				}
+			},
+		},
+	}
+	opts.Experimental.MultiLevelCompactionHeuristic = pebble.NoMultiLevel{}
+	for i := range opts.Levels {
+		l := &opts.Levels[i]
+		l.BlockSize = 16 << 10
+		l.FilterPolicy = bloom.FilterPolicy(10)
+		l.FilterType = pebble.TableFilter
+		opts.TargetFileSizes[i] = 4 << 20
+	}
+	switch o.Use {
+	case Live:
+		opts.LBaseMaxBytes = 32 << 20
+		opts.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
+	case Lazy:
+		opts.DisableAutomaticCompactions = true
+		opts.DisableTableStats = true
+	case Compact:
+		opts.DisableTableStats = true
+	}
+	return opts
+}
+
+// logger hands Pebble's complaints to ours. A fatal one panics: the process has no
+// state that a restart would not rebuild from the log.
+type logger struct{ say func(string) }
+
+func (l logger) Infof(string, ...any) {}
+
+func (l logger) Errorf(format string, args ...any) {
+	if l.say != nil {
+		l.say(fmt.Sprintf(format, args...))
+	}
+}
+
+func (l logger) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf("pebble: "+format, args...))
+}
+
+// Close closes the database. What was not flushed is in the log.
+func (db *DB) Close() error {
+	err := db.pebble.Close()
+	db.room.close()
+	return err
+}
+
+// Position is the last commit applied.
+func (db *DB) Position() Position {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.position
+}
+
+func (db *DB) readPosition() (Position, error) {
+	return positionIn(db.pebble)
+}
+
+func positionIn(p pebble.Reader) (Position, error) {
+	value, closer, err := p.Get(KeyPosition())
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Position{}, nil
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("read position: %w", err)
+	}
+	defer closer.Close()
+	return decodePosition(value)
+}
+
+// ErrGap: a commit does not extend the state it was to be applied to.
+var ErrGap = errors.New("commit does not follow the position")
+
+// ErrUnknownRecord: a commit holds a control record of a newer release. Whoever meets
+// one stops: it never guesses.
+var ErrUnknownRecord = errors.New("unknown control record")
+
+// Apply applies commits, oldest first. Those that are applied already are passed over;
+// the first of the others must chain to the position by number and hash. A commit is
+// applied whole or not at all, and after an error the position says which ones were.
+func (db *DB) Apply(commits ...*commitlog.Commit) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for len(commits) > 0 {
+		n, err := db.applyBatch(commits)
+		if err != nil {
+			return err
+		}
+		commits = commits[n:]
+	}
+	return nil
+}
+
+// applyBatch applies as many of the commits as one batch holds, at least one, or passes
+// over those that are applied already. It returns how many are done with.
+func (db *DB) applyBatch(commits []*commitlog.Commit) (n int, err error) {
+	batch := db.pebble.NewBatch()
+	defer func() { err = errors.Join(err, batch.Close()) }()
+	at := db.position
+	for ; n < len(commits); n++ {
+		c := commits[n]
+		if c.Seq <= at.Seq {
+			continue
+		}
+		if c.Seq != at.Seq+1 || c.Prev != at.Hash && (at.Seq > 0 || at.Hash != commitlog.Hash{}) {
+			return 0, fmt.Errorf("apply commit %s on %s: %w", c.Seq, at.Seq, ErrGap)
+		}
+		if int64(batch.Len())+c.Bytes() > db.budget {
+			break
+		}
+		if err := addOps(batch, c); err != nil {
+			return 0, err
+		}
+		at = Position{Seq: c.Seq, Hash: c.Hash(), Time: c.Time}
+	}
+	if at == db.position {
+		return n, nil
+	}
+	if err := batch.Set(KeyPosition(), encodePosition(at), nil); err != nil {
+		return 0, fmt.Errorf("apply commit %s: %w", at.Seq, err)
+	}
+	if err := batch.Commit(pebble.NoSync); err != nil {
+		return 0, fmt.Errorf("apply commit %s: %w", at.Seq, err)
+	}
+	applied := int64(batch.Len())
+	if db.room.applied += applied; db.room.applied >= firstMemTable {
+		db.room.look(db.pebble)
+	}
+	db.position, db.memory = at, db.memory+applied
+	return n, nil
+}
+
+func addOps(batch *pebble.Batch, c *commitlog.Commit) error {
+	for _, op := range c.Ops {
+		var err error
+		switch op.Kind {
+		case commitlog.OpSet:
+			err = batch.Set(op.Key, op.Value, nil)
+		case commitlog.OpDelete:
+			err = batch.Delete(op.Key, nil)
+		case commitlog.OpDeleteRange:
+			err = batch.DeleteRange(op.Key, op.Value, nil)
+		case commitlog.OpControl:
+			err = addControl(batch, string(op.Key), op.Value)
+		default:
+			err = fmt.Errorf("op kind %d: %w", op.Kind, commitlog.ErrUnknownFormat)
+		}
+		if err != nil {
+			return fmt.Errorf("apply commit %s: %w", c.Seq, err)
+		}
+	}
+	return nil
+}
+
+// Flush writes what was applied into tables.
+func (db *DB) Flush() error {
+	db.mu.Lock()
+	before := db.memory
+	db.mu.Unlock()
+	if err := db.pebble.Flush(); err != nil {
+		return fmt.Errorf("flush database: %w", err)
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.memory -= before
+	db.room.look(db.pebble)
+	return nil
+}
+
+// Checkpoint flushes and makes a consistent copy of the database in a new directory
+// of the same file system, linking what it can, and returns the position inside it.
+func (db *DB) Checkpoint(dir string) (Position, error) {
+	if err := db.Flush(); err != nil {
+		return Position{}, err
+	}
+	if err := db.pebble.Checkpoint(dir); err != nil {
+		return Position{}, fmt.Errorf("checkpoint database: %w", err)
+	}
+	return positionOf(db.opts, dir)
+}
+
+// positionOf reads the position inside a checkpoint: the only one that is certainly
+// that of its tables.
+func positionOf(live *pebble.Options, dir string) (Position, error) {
+	opts := &pebble.Options{
+		FS:                 live.FS,
+		ReadOnly:           true,
+		FormatMajorVersion: live.FormatMajorVersion,
+		DisableTableStats:  true,
+		Logger:             live.Logger,
+		EventListener:      live.EventListener,
+		Levels:             live.Levels,
+	}
+	p, err := pebble.Open(dir, opts)
+	if err != nil {
+		return Position{}, fmt.Errorf("open checkpoint: %w", err)
+	}
+	at, err := positionIn(p)
+	// The lock file of this opening is no part of the checkpoint.
+	return at, errors.Join(err, p.Close(), live.FS.Remove(live.FS.PathJoin(dir, "LOCK")))
+}
+
+// Quiet reports whether nothing is left to compact.
+func (db *DB) Quiet() bool {
+	m := db.pebble.Metrics()
+	return m.Compact.EstimatedDebt == 0 && m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0
+}
+
+// Unflushed is how many bytes were applied since the last Flush. What Pebble flushed by
+// itself is among them.
+func (db *DB) Unflushed() int64 {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.memory
+}
+
+// TableBytes is the size of the live tables.
+func (db *DB) TableBytes() int64 { return int64(db.pebble.Metrics().DiskSpaceUsage()) }
+
+// Overlapping names the table files that hold keys of [from, to).
+func (db *DB) Overlapping(from, to []byte) ([]string, error) {
+	levels, err := db.pebble.SSTables(pebble.WithKeyRangeFilter(from, to))
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	var names []string
+	for _, level := range levels {
+		for _, t := range level {
+			names = append(names, fmt.Sprintf("%06d.sst", t.BackingSSTNum)) // a virtual table's file is its backing's
+		}
+	}
+	return names, nil
+}
