@@ -1,0 +1,259 @@
+// Package catalog holds what a store is: its id, its salt, its partitions, and the
+// branches and pins that keep objects alive.
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bobbindb/bobbin/shared/blob"
+	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/commitlog"
+)
+
+// StoreKey and RootsKey are where a store's own two objects lie.
+const (
+	StoreKey = "bobbin.json"
+	RootsKey = "roots.json"
+)
+
+const format = 1
+
+// Errors that a caller acts on.
+var (
+	// ErrNoStore: the bucket holds no store.
+	ErrNoStore = errors.New("no store here")
+	// ErrLostSwap: another process changed the object first. Nothing was changed by this
+	// call, or what it changed is already the past.
+	ErrLostSwap = errors.New("changed by another process")
+	// ErrUnknownOutcome: the write may have been stored, or may be stored later.
+	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
+)
+
+// Store is bobbin.json: what every process on a store must agree on.
+type Store struct {
+	Format int         `json:"format"`
+	ID     string      `json:"store"`
+	Salt   []byte      `json:"salt"`
+	Slots  []SlotRange `json:"slots"`  // ascending, without gaps
+	Branch string      `json:"branch"` // the active one
+	Moving *Move       `json:"moving,omitempty"`
+
+	ETag blob.ETag `json:"-"`
+}
+
+// SlotRange maps slots to a partition.
+type SlotRange struct {
+	From      chat.Slot `json:"from"`
+	To        chat.Slot `json:"to"` // inclusive
+	Partition int       `json:"partition"`
+}
+
+// Move is a change of the active branch under way.
+type Move struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Roots is roots.json: whatever keeps objects alive beside the manifests.
+type Roots struct {
+	Format   int      `json:"format"`
+	Nonce    string   `json:"nonce"` // new at every swap, so that equal content never gives an equal tag
+	Branches []Branch `json:"branches"`
+	Pins     []Pin    `json:"pins"`
+
+	ETag blob.ETag `json:"-"`
+}
+
+// Branch is a branch and the checkpoints that it was made on.
+type Branch struct {
+	Name  string `json:"name"`
+	Forks []Root `json:"forks,omitempty"` // one a partition; none for a store's first branch
+}
+
+// Pin is a named point that is kept.
+type Pin struct {
+	Name  string `json:"name"`
+	Roots []Root `json:"roots"`
+}
+
+// Root is a checkpoint of a partition, and the commit up to which the log behind it is
+// kept.
+type Root struct {
+	Branch     string         `json:"branch"`
+	Partition  int            `json:"partition"`
+	Checkpoint string         `json:"checkpoint"`
+	Seq        commitlog.Seq  `json:"seq"`  // of the checkpoint
+	End        commitlog.Seq  `json:"end"`  // the last commit kept
+	Hash       commitlog.Hash `json:"hash"` // of the commit at End
+}
+
+// MaxPartitions is the most a store can have: one digit more would not fit its keys.
+const MaxPartitions = 1000
+
+// New describes a store that does not exist yet.
+func New(partitions int) (*Store, error) {
+	if partitions < 1 || partitions > MaxPartitions {
+		return nil, fmt.Errorf("%d partitions: must be 1 to %d", partitions, MaxPartitions)
+	}
+	s := &Store{Format: format, ID: randomID(26), Salt: make([]byte, 32), Branch: "main-" + randomID(8)}
+	rand.Read(s.Salt)
+	const slots = 1 << 16
+	for p := range partitions {
+		s.Slots = append(s.Slots, SlotRange{
+			From:      chat.Slot(p * slots / partitions),
+			To:        chat.Slot((p+1)*slots/partitions - 1),
+			Partition: p,
+		})
+	}
+	return s, nil
+}
+
+func randomID(n int) string { return strings.ToLower(rand.Text())[:n] }
+
+// Partitions is how many partitions the store has.
+func (s *Store) Partitions() int {
+	n := 0
+	for _, r := range s.Slots {
+		n = max(n, r.Partition+1)
+	}
+	return n
+}
+
+// PartitionOf is the partition that holds a slot.
+func (s *Store) PartitionOf(slot chat.Slot) int {
+	for _, r := range s.Slots {
+		if slot <= r.To {
+			return r.Partition
+		}
+	}
+	return 0
+}
+
+// Prefix is where a branch's partition keeps its objects, without a slash at its end.
+func Prefix(branch string, partition int) string {
+	return fmt.Sprintf("branches/%s/p%03d", branch, partition)
+}
+
+// Create writes bobbin.json, the last act of making a store. It returns blob.ErrExists
+// when there is one. After ErrUnknownOutcome, call it again with the same Store.
+func Create(ctx context.Context, bucket blob.Bucket, s *Store) error {
+	body, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", StoreKey, err)
+	}
+	tag, err := put(ctx, bucket, StoreKey, body, blob.IfAbsent(), func(found []byte) bool {
+		var there Store
+		return json.Unmarshal(found, &there) == nil && there.ID == s.ID
+	})
+	if errors.Is(err, ErrLostSwap) {
+		return fmt.Errorf("create %s: %w", StoreKey, blob.ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("create %s: %w", StoreKey, err)
+	}
+	s.ETag = tag
+	return nil
+}
+
+// Read reads bobbin.json. It returns ErrNoStore when there is none.
+func Read(ctx context.Context, bucket blob.Bucket) (*Store, error) {
+	o, err := bucket.Get(ctx, StoreKey)
+	if errors.Is(err, blob.ErrNotExist) {
+		return nil, ErrNoStore
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", StoreKey, err)
+	}
+	s := &Store{ETag: o.ETag}
+	if err := json.Unmarshal(o.Body, s); err != nil {
+		return nil, fmt.Errorf("read %s: %w: %w", StoreKey, commitlog.ErrDamaged, err)
+	}
+	if s.Format != format {
+		return nil, fmt.Errorf("read %s: format %d, this release reads %d: %w", StoreKey, s.Format, format, commitlog.ErrUnknownFormat)
+	}
+	return s, s.check()
+}
+
+// check refuses a slot map that leaves a slot without a partition.
+func (s *Store) check() error {
+	next := 0
+	for _, r := range s.Slots {
+		if int(r.From) != next || r.To < r.From || r.Partition < 0 || r.Partition >= MaxPartitions {
+			return fmt.Errorf("%s: slots from %d: %w", StoreKey, next, commitlog.ErrDamaged)
+		}
+		next = int(r.To) + 1
+	}
+	if next != 1<<16 || s.ID == "" || len(s.Salt) < 16 || s.Branch == "" {
+		return fmt.Errorf("%s is incomplete: %w", StoreKey, commitlog.ErrDamaged)
+	}
+	return nil
+}
+
+// ReadRoots reads roots.json, and makes the first one where a new store has none yet.
+func ReadRoots(ctx context.Context, bucket blob.Bucket, s *Store) (*Roots, error) {
+	r, err := LookRoots(ctx, bucket, s)
+	if err != nil || r.ETag != "" {
+		return r, err
+	}
+	made, err := putRoots(ctx, bucket, r, blob.IfAbsent())
+	if errors.Is(err, ErrLostSwap) {
+		return LookRoots(ctx, bucket, s)
+	}
+	return made, err
+}
+
+// LookRoots reads roots.json. Where a new store has none yet it returns what the first
+// one would say, without an ETag, and writes nothing.
+func LookRoots(ctx context.Context, bucket blob.Bucket, s *Store) (*Roots, error) {
+	o, err := bucket.Get(ctx, RootsKey)
+	if errors.Is(err, blob.ErrNotExist) {
+		return &Roots{Format: format, Branches: []Branch{{Name: s.Branch}}, Pins: []Pin{}}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", RootsKey, err)
+	}
+	r := &Roots{ETag: o.ETag}
+	if err := json.Unmarshal(o.Body, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w: %w", RootsKey, commitlog.ErrDamaged, err)
+	}
+	if r.Format != format {
+		return nil, fmt.Errorf("read %s: format %d, this release reads %d: %w", RootsKey, r.Format, format, commitlog.ErrUnknownFormat)
+	}
+	// A field that this release does not know would be lost at its next swap, and with
+	// it what it keeps alive.
+	strict := json.NewDecoder(bytes.NewReader(o.Body))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&Roots{}); err != nil {
+		return nil, fmt.Errorf("read %s: %w: %w", RootsKey, commitlog.ErrUnknownFormat, err)
+	}
+	return r, nil
+}
+
+// SwapRoots replaces the roots that were read by next, under a fresh nonce. It returns
+// ErrLostSwap where another process was faster, and ErrUnknownOutcome where the bucket
+// does not say.
+func SwapRoots(ctx context.Context, bucket blob.Bucket, old *Roots, next Roots) (*Roots, error) {
+	return putRoots(ctx, bucket, &next, blob.IfMatch(old.ETag))
+}
+
+func putRoots(ctx context.Context, bucket blob.Bucket, r *Roots, when blob.Condition) (*Roots, error) {
+	r.Nonce = randomID(26)
+	body, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", RootsKey, err)
+	}
+	r.ETag, err = put(ctx, bucket, RootsKey, body, when, func(found []byte) bool {
+		var there Roots
+		return json.Unmarshal(found, &there) == nil && there.Nonce == r.Nonce
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", RootsKey, err)
+	}
+	return r, nil
+}
