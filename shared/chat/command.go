@@ -24,8 +24,8 @@ type Draft struct {
 	Seal  SealFunc
 	Texts Texts
 	Key   *DataKey // a data key that came with Texts, nil when the thread has it
-	At    int64
-	Size  int // bytes of the texts, for whoever bounds a queue
+	At    int64    // for an edit, the revision that the texts are sealed as
+	Size  int      // bytes of the texts, for whoever bounds a queue
 }
 
 // TimeError refuses a proposed time and says which is the next allowed.

@@ -75,14 +75,16 @@ func (s *Service) do(ctx context.Context, cmd *Command) (Result, error) {
 	result, err := s.Writer.Do(ctx, cmd)
 	var refused *TimeError
 	for tries := 0; errors.As(err, &refused) && tries < 8; tries++ {
-		repropose(cmd.Action, refused.Next+int64(headroom)*int64(tries))
+		repropose(cmd.Action, refused.Next, int64(headroom)*int64(tries))
 		result, err = s.Writer.Do(ctx, cmd)
 	}
 	return result, err
 }
 
-// repropose moves the drafts of an action to a later time.
-func repropose(a Action, at int64) {
+// repropose moves the drafts of an action to a later time, with room for others. What
+// an edit proposes is a revision, and there is only one next.
+func repropose(a Action, next, room int64) {
+	at := next + room
 	switch a := a.(type) {
 	case *PostMessages:
 		for i := range a.Messages {
@@ -99,7 +101,7 @@ func repropose(a Action, at int64) {
 			a.Messages[i].Draft.At = at + int64(i)
 		}
 	case *EditMessage:
-		a.Draft.At = at
+		a.Draft.At = next
 	case *UpdateThread:
 		a.Draft.At = at
 	}

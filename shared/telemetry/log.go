@@ -17,11 +17,19 @@ const (
 // NewLogger returns a logger that writes to w, from level on. Anything but LogText is
 // LogJSON.
 func NewLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: plainError}
 	if format == LogText {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// plainError logs an error as its text. Some would add the stack where they were made.
+func plainError(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
 }
 
 // RequestID is the attribute under which every log line of a request names it.

@@ -1,0 +1,601 @@
+package writer
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/store"
+)
+
+// model is what a partition holds, without keys, indexes or a clock.
+type model struct{ threads []*modelThread }
+
+type modelThread struct {
+	id       chat.ThreadID
+	owner    chat.Owner
+	name     string
+	content  string
+	members  []chat.Member
+	title    string
+	status   chat.Status
+	deleted  bool
+	revision uint32
+	head     int // of messages, -1 for none
+	messages []*modelMessage
+}
+
+type modelMessage struct {
+	id      chat.MessageID
+	name    string
+	content string
+	author  chat.Owner
+	texts   []string // the last one is current
+	first   uint32   // revision of the first text
+	parent  int
+	deleted bool
+}
+
+func (m *model) byName(o chat.Owner, name string) *modelThread {
+	for _, t := range m.threads {
+		if t.owner == o && t.name == name && name != "" {
+			return t
+		}
+	}
+	return nil
+}
+
+// may is the refusal of who comes to a thread to do what takes this role.
+func (t *modelThread) may(caller chat.Owner, need chat.Role) error {
+	role := chat.Role(0)
+	if t != nil && t.owner == caller {
+		role = chat.RoleOwner
+	} else if t != nil {
+		for _, m := range t.members {
+			if m.User == caller.User && caller.Tenant == t.owner.Tenant {
+				role = m.Role
+			}
+		}
+	}
+	switch {
+	case role == 0:
+		return chat.ErrNotParticipant
+	case t.deleted:
+		return chat.ErrThreadNotFound
+	case role < need:
+		return chat.ErrNotParticipant
+	}
+	return nil
+}
+
+func (t *modelThread) named(name string) int {
+	return slices.IndexFunc(t.messages, func(m *modelMessage) bool { return m.name == name && name != "" })
+}
+
+// random makes random commands and knows what must become of each.
+type random struct {
+	*rand.Rand
+	b     *bench
+	model model
+	texts int
+}
+
+var people = []chat.Owner{alice, bob, carol, mallory, foreign}
+
+func pick[T any](r *random, from []T) T { return from[r.IntN(len(from))] }
+
+func (r *random) text() string {
+	r.texts++
+	return fmt.Sprintf("text %d", r.texts)
+}
+
+// name is a client's id, often none and often one that is taken.
+func (r *random) name() string {
+	if r.IntN(2) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("n%d", r.IntN(12))
+}
+
+// newMessage makes a message and its model. Its parent is a message of the thread's.
+func (r *random) newMessage(t *modelThread, author chat.Owner) (chat.NewMessage, *modelMessage) {
+	text := r.text()
+	m := &modelMessage{name: r.name(), author: author, texts: []string{text}, parent: -2}
+	m.content = m.name + pick(r, []string{"", "", "another"})
+	in := named(m.name, m.content)
+	in.Draft = body(text)
+	if t != nil && len(t.messages) > 0 && r.IntN(3) == 0 {
+		m.parent = r.IntN(len(t.messages))
+		in.Parent = &chat.MessageRef{ID: t.messages[m.parent].id}
+		in.Branch = r.IntN(2) == 0
+	}
+	if r.IntN(5) == 0 {
+		in.Expires = start + r.Int64N(1000)
+	}
+	return in, m
+}
+
+// posts says what posting messages to a thread comes to.
+func (t *modelThread) posts(in []chat.NewMessage, messages []*modelMessage) (added []*modelMessage, head int, err error) {
+	head = t.head
+	for i, m := range messages {
+		same := func(k *modelMessage) bool { return k.name == m.name && m.name != "" }
+		all := append(slices.Clone(t.messages), added...)
+		if k := slices.IndexFunc(all, same); k >= 0 {
+			if all[k].content != m.content {
+				return nil, 0, chat.ErrIDUsed
+			}
+			continue
+		}
+		if m.parent == -2 {
+			m.parent = head
+		}
+		added = append(added, m)
+		if !in[i].Branch {
+			head = len(t.messages) + len(added) - 1
+		}
+	}
+	return added, head, nil
+}
+
+// ids gives the added messages the names that the result says.
+func (t *modelThread) ids(result chat.Result, all, added []*modelMessage) {
+	for i, m := range all {
+		if slices.Contains(added, m) {
+			m.id = result.Messages[i]
+		}
+	}
+	t.messages = append(t.messages, added...)
+}
+
+// step is a command, what must become of it, and what it makes of the model.
+type step struct {
+	cmd     *chat.Command
+	want    error
+	changed bool
+	apply   func(chat.Result)
+}
+
+func (r *random) step() step {
+	caller := pick(r, people)
+	if len(r.model.threads) == 0 {
+		return r.create(caller)
+	}
+	t := pick(r, r.model.threads)
+	if r.IntN(3) > 0 {
+		caller = t.owner
+	}
+	switch n := r.IntN(100); {
+	case n < 12:
+		return r.create(caller)
+	case n < 17:
+		return r.importing(caller)
+	case n < 55:
+		return r.post(caller, t)
+	case n < 70:
+		return r.edit(caller, t)
+	case n < 85:
+		return r.deleteMessage(caller, t)
+	case n < 97:
+		return r.update(caller, t)
+	}
+	return r.deleteThread(caller, t)
+}
+
+func (r *random) create(caller chat.Owner) step {
+	t := &modelThread{owner: caller, name: r.name(), title: r.text(), head: -1, status: chat.Status(r.IntN(2))}
+	t.content = t.name + pick(r, []string{"", "", "another"})
+	for _, p := range people {
+		if r.IntN(3) == 0 && p.Tenant == caller.Tenant {
+			t.members = append(t.members, chat.Member{User: p.User, Role: chat.Role(1 + r.IntN(3))})
+		}
+	}
+	a := &chat.CreateThread{ClientID: chat.ClientID(t.name), Draft: title(t.title), Members: t.members, Status: t.status}
+	if t.name != "" {
+		a.Content = digestOf(t.content)
+	}
+	if r.IntN(2) == 0 {
+		a.SlugHash = digestOf("slug")
+	}
+	var messages []*modelMessage
+	for range r.IntN(4) {
+		in, m := r.newMessage(nil, caller)
+		a.Messages, messages = append(a.Messages, in), append(messages, m)
+	}
+	s := step{cmd: r.b.command(caller, a)}
+	if known := r.model.byName(caller, t.name); known != nil {
+		if known.content != t.content || known.content == "imported" {
+			s.want = chat.ErrIDUsed
+		}
+		s.apply = func(got chat.Result) { r.same(got.Thread, known.id) }
+		return s
+	}
+	added, head, err := t.posts(a.Messages, messages)
+	s.want, s.changed = err, err == nil
+	s.apply = func(got chat.Result) {
+		t.id, t.head = got.Thread, head
+		t.ids(got, messages, added)
+		r.model.threads = append(r.model.threads, t)
+	}
+	return s
+}
+
+func (r *random) importing(caller chat.Owner) step {
+	name := fmt.Sprintf("n%d", r.IntN(12))
+	a := &chat.ImportThread{ClientID: chat.ClientID(name), Created: r.Int64N(50), Draft: title("imported " + name)}
+	t := r.model.byName(caller, name)
+	fresh := t == nil
+	if fresh {
+		t = &modelThread{owner: caller, name: name, content: "imported", title: "imported " + name, head: -1}
+	}
+	var added []*modelMessage
+	for i := range r.IntN(5) {
+		in, m := r.newMessage(nil, pick(r, people))
+		m.name = fmt.Sprintf("n%d", r.IntN(12))
+		m.author.Tenant = caller.Tenant
+		in.ClientID, in.Content, in.Author = chat.ClientID(m.name), digestOf(m.content), m.author.User
+		in.Created, in.Deleted, in.Revision = r.Int64N(100), r.Int64N(2)*99, uint32(r.IntN(3))
+		m.first, m.deleted = in.Revision, in.Deleted != 0
+		if a.Messages = append(a.Messages, in); t.deleted || t.named(m.name) >= 0 {
+			continue
+		}
+		if i > 0 && slices.ContainsFunc(added, func(k *modelMessage) bool { return k.name == m.name }) {
+			continue
+		}
+		if m.parent = t.head; len(added) > 0 {
+			m.parent = len(t.messages) + len(added) - 1
+		}
+		added = append(added, m)
+	}
+	deleted := !t.deleted && (fresh || len(added) > 0) && r.IntN(4) == 0
+	if deleted {
+		a.Deleted = 77
+	}
+	s := step{cmd: r.b.command(caller, a), changed: fresh || len(added) > 0}
+	s.apply = func(got chat.Result) {
+		if got.Created != len(added) {
+			r.b.t.Errorf("import of %s added %d, want %d", name, got.Created, len(added))
+		}
+		t.deleted = t.deleted || deleted
+		if deleted && !fresh {
+			t.revision++
+		}
+		if fresh {
+			t.id = got.Thread
+			r.model.threads = append(r.model.threads, t)
+		}
+		for _, m := range added {
+			m.id = chat.MessageID{Thread: t.id, Seq: uint32(len(t.messages)), Time: r.timeOf(t.id, m.name)}
+			t.head = len(t.messages)
+			t.messages = append(t.messages, m)
+		}
+	}
+	return s
+}
+
+// timeOf finds the time of an imported message, which no result tells.
+func (r *random) timeOf(t chat.ThreadID, name string) int64 {
+	at, ok, err := store.FindMessage(r.b.db, t, chat.ClientID(name))
+	if err != nil || !ok {
+		r.b.t.Fatalf("FindMessage(%s, %s) = %t, %v", t, name, ok, err)
+	}
+	return at
+}
+
+func (r *random) same(got, want chat.ThreadID) {
+	if got != want {
+		r.b.t.Errorf("thread = %s, want %s", got, want)
+	}
+}
+
+// ref points at a thread by its key or, for its owner, by its name.
+func (r *random) ref(caller chat.Owner, t *modelThread) chat.ThreadRef {
+	if t.name != "" && t.owner == caller && r.IntN(2) == 0 {
+		return byName(t.name)
+	}
+	return byID(t.id)
+}
+
+func (r *random) post(caller chat.Owner, t *modelThread) step {
+	a := &chat.PostMessages{Thread: r.ref(caller, t)}
+	var messages []*modelMessage
+	for range 1 + r.IntN(3) {
+		in, m := r.newMessage(t, caller)
+		a.Messages, messages = append(a.Messages, in), append(messages, m)
+	}
+	s := step{cmd: r.b.command(caller, a), want: t.may(caller, chat.RoleWriter)}
+	if s.want != nil {
+		return s
+	}
+	added, head, err := t.posts(a.Messages, messages)
+	s.want, s.changed = err, err == nil && len(added) > 0
+	s.apply = func(got chat.Result) {
+		t.head = head
+		t.ids(got, messages, added)
+	}
+	return s
+}
+
+// message picks a message of the thread's, now and then one of another, and says how
+// it is referred to and why it is not found.
+func (r *random) message(t *modelThread) (*modelMessage, chat.MessageRef, error) {
+	from := t
+	if r.IntN(10) == 0 {
+		from = pick(r, r.model.threads)
+	}
+	if len(from.messages) == 0 {
+		return nil, chat.MessageRef{ClientID: "none"}, chat.ErrMessageNotFound
+	}
+	m := pick(r, from.messages)
+	ref := chat.MessageRef{ID: m.id}
+	switch r.IntN(4) {
+	case 0:
+		ref.ID.Seq = chat.NoSeq
+	case 1:
+		if m.name != "" && from == t {
+			ref = chat.MessageRef{ClientID: chat.ClientID(m.name)}
+		}
+	}
+	switch {
+	case from != t:
+		return m, ref, chat.ErrNotInThread
+	case m.deleted:
+		return m, ref, chat.ErrMessageNotFound
+	}
+	return m, ref, nil
+}
+
+// ifMatch asks for a revision, often for any, and says whether the current one will do.
+func (r *random) ifMatch(current uint32) ([]uint32, bool) {
+	switch r.IntN(4) {
+	case 0:
+		return []uint32{current + 5, current}, true
+	case 1:
+		return []uint32{current + 1}, false
+	}
+	return nil, true
+}
+
+func (m *modelMessage) revision() uint32 { return m.first + uint32(len(m.texts)) - 1 }
+
+func (r *random) edit(caller chat.Owner, t *modelThread) step {
+	m, ref, missing := r.message(t)
+	text := r.text()
+	a := &chat.EditMessage{Thread: r.ref(caller, t), Message: ref, Draft: body(text)}
+	matches := true
+	if m != nil {
+		a.IfMatch, matches = r.ifMatch(m.revision())
+	}
+	s := step{cmd: r.b.command(caller, a), want: t.may(caller, chat.RoleWriter)}
+	switch {
+	case s.want != nil:
+	case missing != nil:
+		s.want = missing
+	case m.author != caller:
+		s.want = chat.ErrNotAuthor
+	case !matches:
+		s.want = chat.ErrPrecondition
+	}
+	s.changed = s.want == nil
+	s.apply = func(got chat.Result) {
+		m.texts = append(m.texts, text)
+		if got.Revision != m.revision() {
+			r.b.t.Errorf("revision = %d, want %d", got.Revision, m.revision())
+		}
+	}
+	return s
+}
+
+func (r *random) deleteMessage(caller chat.Owner, t *modelThread) step {
+	m, ref, missing := r.message(t)
+	a := &chat.DeleteMessage{Thread: r.ref(caller, t), Message: ref}
+	matches := true
+	if m != nil {
+		a.IfMatch, matches = r.ifMatch(m.revision())
+	}
+	s := step{cmd: r.b.command(caller, a), want: t.may(caller, chat.RoleWriter)}
+	switch {
+	case s.want != nil:
+	case missing != nil:
+		s.want = missing
+	case m.author != caller && t.may(caller, chat.RoleOwner) != nil:
+		s.want = chat.ErrNotAuthor
+	case !matches:
+		s.want = chat.ErrPrecondition
+	}
+	s.changed = s.want == nil
+	s.apply = func(chat.Result) { m.deleted = true }
+	return s
+}
+
+func (r *random) update(caller chat.Owner, t *modelThread) step {
+	text := r.text()
+	a := &chat.UpdateThread{Thread: r.ref(caller, t), Draft: title(text)}
+	var matches bool
+	a.IfMatch, matches = r.ifMatch(t.revision)
+	s := step{cmd: r.b.command(caller, a), want: t.may(caller, chat.RoleOwner)}
+	if s.want == nil && !matches {
+		s.want = chat.ErrPrecondition
+	}
+	s.changed = s.want == nil
+	s.apply = func(chat.Result) { t.title, t.revision = text, t.revision+1 }
+	return s
+}
+
+func (r *random) deleteThread(caller chat.Owner, t *modelThread) step {
+	a := &chat.DeleteThread{Thread: r.ref(caller, t)}
+	var matches bool
+	a.IfMatch, matches = r.ifMatch(t.revision)
+	s := step{cmd: r.b.command(caller, a), want: t.may(caller, chat.RoleOwner)}
+	if s.want == nil && !matches {
+		s.want = chat.ErrPrecondition
+	}
+	s.changed = s.want == nil
+	s.apply = func(chat.Result) { t.deleted, t.revision = true, t.revision+1 }
+	return s
+}
+
+// compare reads everything back.
+func (r *random) compare() {
+	r.b.t.Helper()
+	totals := r.b.audit()
+	var want store.Totals
+	for _, t := range r.model.threads {
+		r.compareThread(t)
+		if t.deleted {
+			want.DeletedThreads++
+		} else {
+			want.Threads++
+		}
+		for _, m := range t.messages {
+			if m.deleted {
+				want.DeadMessages++
+			} else {
+				want.Messages++
+			}
+			want.Revisions += uint64(len(m.texts) - 1)
+		}
+	}
+	want.Owners, want.Commands, want.Idempotency, want.IndexEntries = totals.Owners, totals.Commands, totals.Idempotency, totals.IndexEntries
+	if totals != want {
+		r.b.t.Fatalf("totals = %+v, want %+v", totals, want)
+	}
+}
+
+func (r *random) compareThread(t *modelThread) {
+	r.b.t.Helper()
+	got := r.b.thread(t.id)
+	head := int64(0)
+	if t.head >= 0 {
+		head = t.messages[t.head].id.Time
+	}
+	if got.Owner != t.owner || string(got.ClientID) != t.name || string(got.Title) != closed(t.title, t.id, 0, 0) || got.Status != t.status ||
+		(got.Deleted != 0) != t.deleted || got.Revision != t.revision || got.Head != head || int(got.NextSeq) != len(t.messages) {
+		r.b.t.Fatalf("thread = %+v, want %+v", got, t)
+	}
+	for i, m := range t.messages {
+		got := r.b.message(m.id)
+		parent := int64(0)
+		if m.parent >= 0 {
+			parent = t.messages[m.parent].id.Time
+		}
+		if got.ID != m.id || int(got.ID.Seq) != i || got.Author != m.author || string(got.ClientID) != m.name || (got.Deleted != 0) != m.deleted ||
+			got.Parent != parent || got.Revision != m.revision() ||
+			string(got.Body) != closed(m.texts[len(m.texts)-1], t.id, m.id.Time, m.revision()) {
+			r.b.t.Fatalf("message %d = %+v, want %+v", i, got, m)
+		}
+	}
+}
+
+func TestRandomCommands(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.audits = false
+			r := &random{Rand: rand.New(rand.NewPCG(seed, 2)), b: b}
+			refused := map[error]int{}
+			for i := range 2000 {
+				s := r.step()
+				before := *s.cmd
+				out := b.batch(s.cmd)[0]
+				if !errors.Is(out.err, s.want) || out.changed != s.changed {
+					t.Fatalf("command %d, %T %+v by %v: changed %t, error %v, want %t, %v",
+						i, s.cmd.Action, s.cmd.Action, s.cmd.Caller, out.changed, out.err, s.changed, s.want)
+				}
+				if out.err == nil {
+					s.apply(out.Result)
+				} else {
+					refused[s.want]++
+				}
+				if r.IntN(20) == 0 && out.changed { // sent again
+					again := b.batch(&before)[0]
+					if again.err != nil || again.changed || again.Thread != out.Thread || !slices.Equal(again.Messages, out.Messages) ||
+						again.Revision != out.Revision || again.Created != out.Created {
+						t.Fatalf("again = %+v, want %+v", again, out)
+					}
+				}
+				if i%100 == 99 {
+					r.compare()
+				}
+			}
+			for _, want := range []error{
+				chat.ErrNotParticipant, chat.ErrThreadNotFound, chat.ErrMessageNotFound, chat.ErrNotInThread,
+				chat.ErrNotAuthor, chat.ErrPrecondition, chat.ErrIDUsed,
+			} {
+				if refused[want] == 0 {
+					t.Errorf("nothing was refused with %q", want)
+				}
+			}
+		})
+	}
+}
+
+// Deciding in batches, whatever their sizes, comes to the same as one by one.
+func TestRandomBatches(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			one, many := newBench(t), newBench(t)
+			one.audits, many.audits = false, false
+			r := &random{Rand: rand.New(rand.NewPCG(seed, 3)), b: one}
+			var waiting []*chat.Command
+			var want []outcome
+			flush := func() {
+				got := many.batch(waiting...)
+				for i := range got {
+					if got[i].changed != want[i].changed || !errors.Is(got[i].err, want[i].err) {
+						t.Fatalf("in a batch of %d: %+v, alone: %+v", len(waiting), got[i], want[i])
+					}
+				}
+				many.audit()
+				waiting, want = nil, nil
+			}
+			threads := 0
+			for range 1500 {
+				s := r.step()
+				if !byNameOnly(s.cmd.Action) {
+					continue // keys differ between the two
+				}
+				out := one.batch(s.cmd)[0]
+				if out.err == nil {
+					s.apply(out.Result)
+				}
+				if out.changed {
+					threads++
+				}
+				if waiting, want = append(waiting, s.cmd), append(want, out); r.IntN(10) == 0 {
+					flush()
+				}
+			}
+			flush()
+			a, b := one.audit(), many.audit()
+			a.Commands, b.Commands = 0, 0
+			if a != b || threads < 100 {
+				t.Errorf("one by one %+v, in batches %+v, after %d changes", a, b, threads)
+			}
+		})
+	}
+}
+
+// byNameOnly reports whether an action means the same in any partition: it names no
+// thread and no message by its key.
+func byNameOnly(a chat.Action) bool {
+	named := func(t chat.ThreadRef, m chat.MessageRef) bool { return t.ClientID != "" && m.ClientID != "" }
+	switch a := a.(type) {
+	case *chat.PostMessages:
+		return a.Thread.ClientID != "" && !slices.ContainsFunc(a.Messages, func(m chat.NewMessage) bool { return m.Parent != nil })
+	case *chat.EditMessage:
+		return named(a.Thread, a.Message)
+	case *chat.DeleteMessage:
+		return named(a.Thread, a.Message)
+	case *chat.UpdateThread:
+		return a.Thread.ClientID != ""
+	case *chat.DeleteThread:
+		return a.Thread.ClientID != ""
+	}
+	return true
+}

@@ -1,0 +1,287 @@
+package writer
+
+import (
+	"slices"
+
+	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/store"
+)
+
+func (t *turn) createThread(a *chat.CreateThread) (chat.Result, bool, error) {
+	owner := t.digest(t.caller)
+	if a.ClientID != "" {
+		id, ok, err := store.FindThread(t.s, owner, a.ClientID)
+		if err != nil {
+			return chat.Result{}, false, err
+		}
+		if ok {
+			return t.createdBefore(id, a)
+		}
+	}
+	id, err := t.newThreadID(owner.Slot(), &a.Draft)
+	if err != nil {
+		return chat.Result{}, false, err
+	}
+	th := &chat.Thread{
+		ID:       id,
+		Owner:    t.caller,
+		ClientID: a.ClientID,
+		Created:  id.Time,
+		Expires:  a.Expires,
+		Status:   a.Status,
+		Members:  a.Members,
+		SlugHash: a.SlugHash,
+		Content:  a.Content,
+	}
+	t.touch(th)
+	if err := t.title(th, &a.Draft); err != nil {
+		return chat.Result{}, false, err
+	}
+	result := chat.Result{Thread: id}
+	for i := range a.Messages {
+		message, _, err := t.post(th, &a.Messages[i])
+		if err != nil {
+			return chat.Result{}, false, err
+		}
+		result.Messages = append(result.Messages, message.ID)
+	}
+	return result, true, t.save(nil, th)
+}
+
+// createdBefore answers who creates a thread under an id that is taken: as the first
+// time, if it is the same request.
+func (t *turn) createdBefore(id chat.ThreadID, a *chat.CreateThread) (chat.Result, bool, error) {
+	th, ok, err := t.thread(id)
+	if err != nil {
+		return chat.Result{}, false, err
+	}
+	if !ok || th.Content == (chat.Digest{}) || !same(th.Content, a.Content) {
+		return chat.Result{}, false, chat.ErrIDUsed
+	}
+	messages, err := t.firstMessages(th, len(a.Messages))
+	return chat.Result{Thread: id, Messages: messages}, false, err
+}
+
+// firstMessages names the messages that a thread was made with: here they got the times
+// right after the thread's own. It names none if they are not all there.
+func (t *turn) firstMessages(th *chat.Thread, n int) ([]chat.MessageID, error) {
+	var ids []chat.MessageID
+	for i := range n {
+		m, ok, err := store.GetMessage(t.s, th, th.ID.Time+1+int64(i))
+		if err != nil || !ok || m.ID.Seq != uint32(i) {
+			return nil, err
+		}
+		ids = append(ids, m.ID)
+	}
+	return ids, nil
+}
+
+// newThreadID names a thread that is made now: after every other of the partition.
+// Where the texts are sealed already, it is named by the time they are sealed for, if
+// that is free in the slot: routes that make threads side by side do not wait for each
+// other.
+func (t *turn) newThreadID(slot chat.Slot, d *chat.Draft) (chat.ThreadID, error) {
+	c, err := counters(t.s)
+	if err != nil {
+		return chat.ThreadID{}, err
+	}
+	id, err := t.freeThreadID(chat.ThreadID{Time: max(t.m.time, c.LastThread+1), Slot: slot})
+	if err != nil {
+		return chat.ThreadID{}, err
+	}
+	if d.Seal == nil {
+		proposed := chat.ThreadID{Time: d.At, Slot: slot}
+		_, taken, err := t.s.Get(store.KeyThread(proposed))
+		if err != nil {
+			return chat.ThreadID{}, err
+		}
+		if taken || t.tooFarAhead(d.At) || d.At < t.m.time-int64(chat.Lifetime+late) {
+			return chat.ThreadID{}, &chat.TimeError{Next: id.Time}
+		}
+		id = proposed
+	}
+	c.LastThread = max(c.LastThread, id.Time)
+	putCounters(t.s, c)
+	return id, nil
+}
+
+// freeThreadID is the first id from this one on that no thread of the slot has.
+func (t *turn) freeThreadID(id chat.ThreadID) (chat.ThreadID, error) {
+	for {
+		_, taken, err := t.s.Get(store.KeyThread(id))
+		if err != nil || !taken {
+			return id, err
+		}
+		id.Time++
+	}
+}
+
+func (t *turn) updateThread(a *chat.UpdateThread) (chat.Result, bool, error) {
+	before, err := t.find(a.Thread, chat.RoleOwner)
+	if err != nil {
+		return chat.Result{}, false, err
+	}
+	if !matches(a.IfMatch, before.Revision) {
+		return chat.Result{}, false, chat.ErrPrecondition
+	}
+	after := *before
+	if err := t.title(&after, &a.Draft); err != nil {
+		return chat.Result{}, false, err
+	}
+	return t.change(before, &after)
+}
+
+func (t *turn) deleteThread(a *chat.DeleteThread) (chat.Result, bool, error) {
+	before, err := t.find(a.Thread, chat.RoleOwner)
+	if err != nil {
+		return chat.Result{}, false, err
+	}
+	if !matches(a.IfMatch, before.Revision) {
+		return chat.Result{}, false, chat.ErrPrecondition
+	}
+	after := *before
+	after.Deleted = t.m.time
+	return t.change(before, &after)
+}
+
+// change saves a change of the thread itself.
+func (t *turn) change(before, after *chat.Thread) (chat.Result, bool, error) {
+	after.Revision++
+	t.touch(after)
+	return chat.Result{Thread: after.ID, Revision: after.Revision}, true, t.save(before, after)
+}
+
+// matches reports whether a revision is one of those asked for; nil asks for none.
+func matches(ifMatch []uint32, revision uint32) bool {
+	return ifMatch == nil || slices.Contains(ifMatch, revision)
+}
+
+// title takes those of a thread's texts that the draft has. They are sealed under the
+// thread's name without a revision: each changes on its own. A slug is set only where
+// its hash came with it, when the thread is made.
+func (t *turn) title(th *chat.Thread, d *chat.Draft) error {
+	texts, err := t.texts(th, d, 0, 0)
+	if err != nil {
+		return err
+	}
+	if texts.Title != nil {
+		th.Title = texts.Title
+	}
+	if texts.Metadata != nil {
+		th.Metadata = texts.Metadata
+	}
+	if texts.Slug != nil && th.Slug == nil && th.SlugHash != (chat.Digest{}) {
+		th.Slug = texts.Slug
+	}
+	return nil
+}
+
+// touch says that the thread changed or got a message now.
+func (t *turn) touch(th *chat.Thread) {
+	th.Updated = max(t.m.time, th.ID.Time)
+	th.Changed = t.m.seq
+}
+
+// thread reads a thread, deleted or not. The copy may be changed.
+func (t *turn) thread(id chat.ThreadID) (*chat.Thread, bool, error) {
+	return load(t.s, store.KeyThread(id), func(b []byte) (*chat.Thread, error) {
+		return store.DecodeThread(id, b)
+	})
+}
+
+// find reads a thread in which the caller has at least this role. A thread that is
+// unknown and one that is somebody else's get the same answer.
+func (t *turn) find(ref chat.ThreadRef, role chat.Role) (*chat.Thread, error) {
+	id := ref.ID
+	if ref.ClientID != "" {
+		found, ok, err := store.FindThread(t.s, t.digest(t.caller), ref.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, chat.ErrNotParticipant
+		}
+		id = found
+	}
+	th, ok, err := t.thread(id)
+	if err != nil {
+		return nil, err
+	}
+	var has chat.Role
+	if ok {
+		has = th.RoleOf(t.caller)
+	}
+	switch {
+	case has == 0:
+		return nil, chat.ErrNotParticipant
+	case th.Deleted != 0:
+		return nil, chat.ErrThreadNotFound
+	case has < role:
+		return nil, chat.ErrNotParticipant
+	}
+	return th, nil
+}
+
+// save writes a thread's record and whatever follows from its difference to what it
+// was: index entries, the owner's counts and the partition's. before is nil for a new
+// thread.
+func (t *turn) save(before, after *chat.Thread) error {
+	owner := t.digest(after.Owner)
+	var entries []store.IndexEntry
+	if before != nil {
+		entries = store.ThreadIndex(owner, before)
+	}
+	t.reindex(entries, store.ThreadIndex(owner, after))
+	put(t.s, store.KeyThread(after.ID), after, store.EncodeThread)
+
+	c, err := counters(t.s)
+	if err != nil {
+		return err
+	}
+	if before == nil || store.StateOf(before) != store.StateOf(after) {
+		made, err := t.countThread(owner, before, after)
+		if err != nil {
+			return err
+		}
+		if made {
+			c.Owners++
+		}
+	}
+	was := chat.Thread{}
+	if before != nil {
+		was = *before
+		*threadsOf(c, before)--
+	}
+	*threadsOf(c, after)++
+	c.Messages += uint64(after.Live) - uint64(was.Live)
+	c.DeadMessages += uint64(after.Dead) - uint64(was.Dead)
+	putCounters(t.s, c)
+	return nil
+}
+
+// threadsOf is where the partition counts a thread.
+func threadsOf(c *store.Counters, th *chat.Thread) *uint64 {
+	if th.Deleted != 0 {
+		return &c.DeletedThreads
+	}
+	return &c.Threads
+}
+
+// countThread counts a thread for its owner, and reports whether that is the owner's
+// first.
+func (t *turn) countThread(owner chat.Digest, before, after *chat.Thread) (made bool, err error) {
+	key := store.KeyOwner(owner)
+	o, ok, err := load(t.s, key, store.DecodeOwner)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		o = &store.Owner{Owner: after.Owner, Created: t.m.time}
+	}
+	if before != nil {
+		*o.Count(store.StateOf(before))--
+	}
+	*o.Count(store.StateOf(after))++
+	put(t.s, key, o, store.EncodeOwner)
+	return !ok, nil
+}
