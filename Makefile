@@ -1,0 +1,53 @@
+# Every target says what it does: `make` alone lists them.
+
+GO       ?= go
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BIN      := bin/bobbin
+DB       ?= data
+FUZZTIME ?= 10s
+DATA     ?=
+PACKAGES ?= ./...
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test race lint e2e fuzz bench bench-peer clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## serve a store in ./data (DB=dir for another) on 127.0.0.1:8080
+	@$(BIN) serve --db $(DB)
+
+build: ## build bin/bobbin
+	$(GO) build -o $(BIN) ./cmd/bobbin
+
+test: ## run all tests
+	$(GO) test $(PACKAGES)
+
+race: ## run all tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race $(PACKAGES)
+
+lint: ## check format, go vet and the linters of .golangci.yml
+	@bad=$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*')); \
+	if [ -n "$$bad" ]; then echo "gofmt these:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+e2e: build ## run the binary: serve, smoke, kill -9, verify
+	@scripts/whole-system $(BIN)
+
+fuzz: ## run every fuzz test for FUZZTIME (default 10s) each
+	@set -e; grep -rlE --include=*_test.go '^func Fuzz' shared test/httpscript cmd | sort | while read -r file; do \
+		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			echo "fuzz $$name in $$(dirname $$file)"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)"; \
+		done; \
+	done
+
+bench: build ## measure Bobbin and write docs/benchmarks.md (DATA=file.ndjson.gz for imports)
+	cd test/bench && $(GO) run ./cmd/bobbin-bench --bobbin ../../$(BIN) $(if $(DATA),--data $(abspath $(DATA))) --out ../../docs/benchmarks.md
+
+bench-peer: build ## measure Bobbin and PostgreSQL in the same run (scripts/install-bench-peer)
+	cd test/bench && $(GO) run ./cmd/bobbin-bench --bobbin ../../$(BIN) --peer $(if $(DATA),--data $(abspath $(DATA))) --out ../../docs/benchmarks.md
+
+clean: ## remove what was built; stores stay
+	rm -rf bin

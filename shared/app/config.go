@@ -1,0 +1,371 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bobbindb/bobbin/shared/catalog"
+	"github.com/bobbindb/bobbin/shared/httpapi"
+	"github.com/bobbindb/bobbin/shared/telemetry"
+)
+
+// Config is everything that a process is told from outside.
+type Config struct {
+	Bucket     string // "file://" and an absolute path
+	Partitions int    // of a store that is made
+	CacheDir   string // of open databases; "" for the store's own folder
+
+	Window   time.Duration // how long every commit stays a restore point
+	Grace    time.Duration // how long an unreached object waits to be deleted
+	FloorAge time.Duration // how long a floor stands before commits below it go
+	ProofAge time.Duration // how long a proof that the log ends is fresh
+	MaxStale time.Duration // how old a stale read may be
+
+	Addr        string
+	MetricsAddr string // "" for no listener of its own
+	Drain       time.Duration
+	MaxBody     int64 // bytes
+
+	BackendKeys    []string
+	FrontendKeys   []string
+	AdminKeys      []string
+	SigningKeys    []string
+	RequireExpiry  bool // refuses signatures that never expire
+	AllowedOrigins []string
+	AllowedAddrs   []netip.Prefix
+
+	LogLevel  slog.Level
+	LogFormat telemetry.LogFormat
+}
+
+// Group is a set of options that some commands have and others have not.
+type Group string
+
+// The groups of options.
+const (
+	StoreOptions  Group = "store"  // where the store lies
+	MakeOptions   Group = "make"   // how one is made
+	TuningOptions Group = "tuning" // how an open one is kept
+	ServeOptions  Group = "serve"  // who is served, and where
+	LogOptions    Group = "log"
+)
+
+// envPrefix begins the name of every environment variable that is read.
+const envPrefix = "BOBBIN_"
+
+// option is one thing that a process can be told, by a flag or by the environment.
+type option struct {
+	group    Group
+	name     string // of the flag
+	kind     string // what stands for a value in the help
+	fallback string
+	usage    string
+	read     func(c *Config, text string) error
+}
+
+var options = []option{
+	{StoreOptions, "db", "DIR", "", "folder of the store; short for --bucket file://DIR", readDB},
+	{StoreOptions, "bucket", "URL", "", "bucket of the store: file://DIR", readBucket},
+	{MakeOptions, "partitions", "N", "1", "partitions of a store that is made; fixed from then on", func(c *Config, s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > catalog.MaxPartitions {
+			return fmt.Errorf("want 1 to %d", catalog.MaxPartitions)
+		}
+		c.Partitions = n
+		return nil
+	}},
+	{TuningOptions, "cache-dir", "DIR", "", "folder for open databases, on the store's file system (default: in the store's folder)", func(c *Config, s string) (err error) {
+		c.CacheDir, err = absolute(s)
+		return err
+	}},
+	{TuningOptions, "window", "DURATION", "24h", "how long every commit stays a restore point", func(c *Config, s string) error {
+		return readDuration(&c.Window, s, time.Second, 10*365*24*time.Hour)
+	}},
+	{TuningOptions, "grace", "DURATION", "1h", "how long an object that nothing reaches waits to be deleted", func(c *Config, s string) error {
+		return readDuration(&c.Grace, s, time.Second, 30*24*time.Hour)
+	}},
+	{TuningOptions, "floor-age", "DURATION", "1h", "how long the log's floor stands before commits below it are deleted", func(c *Config, s string) error {
+		return readDuration(&c.FloorAge, s, time.Second, 30*24*time.Hour)
+	}},
+	{TuningOptions, "proof-age", "DURATION", "5m", "how long a proof that the log ends is fresh; at most --floor-age", func(c *Config, s string) error {
+		return readDuration(&c.ProofAge, s, time.Millisecond, 5*time.Minute)
+	}},
+	{TuningOptions, "max-stale", "DURATION", "10s", "how old the answer to a stale read may be", func(c *Config, s string) error {
+		return readDuration(&c.MaxStale, s, time.Millisecond, 24*time.Hour)
+	}},
+	{ServeOptions, "addr", "HOST:PORT", "127.0.0.1:8080", "where to listen; port 0 takes a free one", func(c *Config, s string) error {
+		return readAddr(&c.Addr, s)
+	}},
+	{ServeOptions, "metrics-addr", "HOST:PORT", "", "where to answer GET /metrics without a key (default: nowhere)", func(c *Config, s string) error {
+		return readAddr(&c.MetricsAddr, s)
+	}},
+	{ServeOptions, "drain", "DURATION", "10s", "how long a stop waits for requests that are under way", func(c *Config, s string) error {
+		return readDuration(&c.Drain, s, 0, 10*time.Minute)
+	}},
+	{ServeOptions, "max-body", "BYTES", "1048576", "largest body of a request", func(c *Config, s string) error {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 1 || n > httpapi.MaxBatchBody {
+			return fmt.Errorf("want 1 to %d bytes", httpapi.MaxBatchBody)
+		}
+		c.MaxBody = n
+		return nil
+	}},
+	{ServeOptions, "backend-keys", "KEYS", "", "API keys of back ends, separated by commas (default: one that is made)", func(c *Config, s string) error {
+		return readKeys(&c.BackendKeys, s)
+	}},
+	{ServeOptions, "frontend-keys", "KEYS", "", "API keys of front ends (default: one that is made)", func(c *Config, s string) error {
+		return readKeys(&c.FrontendKeys, s)
+	}},
+	{ServeOptions, "admin-keys", "KEYS", "", "API keys of operators (default: one that is made)", func(c *Config, s string) error {
+		return readKeys(&c.AdminKeys, s)
+	}},
+	{ServeOptions, "signing-keys", "KEYS", "", "keys that sign users; the first signs, any verifies (default: one that is made)", func(c *Config, s string) error {
+		return readKeys(&c.SigningKeys, s)
+	}},
+	{ServeOptions, "require-expiry", "BOOL", "false", "refuse signatures that never expire", func(c *Config, s string) (err error) {
+		if c.RequireExpiry, err = strconv.ParseBool(s); err != nil {
+			return errors.New("want true or false")
+		}
+		return nil
+	}},
+	{ServeOptions, "allowed-origins", "ORIGINS", "", "origins that browsers may call from, separated by commas; * for all", func(c *Config, s string) error {
+		return readOrigins(&c.AllowedOrigins, s)
+	}},
+	{ServeOptions, "allowed-addrs", "PREFIXES", "", "IP addresses and prefixes that may connect, separated by commas (default: all)", func(c *Config, s string) error {
+		return readPrefixes(&c.AllowedAddrs, s)
+	}},
+	{LogOptions, "log-level", "LEVEL", "info", "least level that is logged: debug, info, warn or error", func(c *Config, s string) error {
+		if err := c.LogLevel.UnmarshalText([]byte(s)); err != nil {
+			return errors.New("want debug, info, warn or error")
+		}
+		return nil
+	}},
+	{LogOptions, "log-format", "FORMAT", "text", "look of a log line: text or json", func(c *Config, s string) error {
+		c.LogFormat = telemetry.LogFormat(s)
+		if c.LogFormat != telemetry.LogText && c.LogFormat != telemetry.LogJSON {
+			return errors.New("want text or json")
+		}
+		return nil
+	}},
+}
+
+// AddFlags defines the flags of some groups. Whatever they are set to is taken as it is
+// and only read by Load, so that everything wrong is said at once.
+func AddFlags(set *pflag.FlagSet, groups ...Group) {
+	for _, group := range groups {
+		for _, o := range options {
+			if o.group != group {
+				continue
+			}
+			flag := set.VarPF(&text{value: o.fallback, kind: o.kind}, o.name, "", o.usage)
+			if o.kind == "BOOL" {
+				flag.NoOptDefVal = "true"
+			}
+		}
+	}
+}
+
+// text is a flag whose value nobody has looked at.
+type text struct{ value, kind string }
+
+func (t *text) String() string     { return t.value }
+func (t *text) Set(s string) error { t.value = s; return nil }
+func (t *text) Type() string       { return t.kind }
+
+// EnvName is the environment variable that stands for a flag.
+func EnvName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Load reads the options whose flags are defined on set: from the flag if it was given,
+// else from the environment, else the default. An empty variable counts as not set. The
+// error names everything that is wrong.
+func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, error) {
+	var c Config
+	var wrong []error
+	dbByFlag := set.Changed("db") || set.Changed("bucket")
+	for _, o := range options {
+		flag := set.Lookup(o.name)
+		if flag == nil {
+			continue
+		}
+		value, source := flag.Value.String(), "--"+o.name
+		if !flag.Changed && (o.group != StoreOptions || !dbByFlag) {
+			if env, ok := lookup(EnvName(o.name)); ok && env != "" {
+				value, source = env, EnvName(o.name)
+			}
+		}
+		if value == "" && !flag.Changed {
+			continue
+		}
+		if err := o.read(&c, value); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s%s: %w", source, o.shown(value), err))
+		}
+	}
+	wrong = append(wrong, c.check(set)...)
+	return c, errors.Join(wrong...)
+}
+
+// shown is a bad value as an error may show it. Keys are not shown.
+func (o *option) shown(value string) string {
+	if o.kind == "KEYS" {
+		return ""
+	}
+	return " " + strconv.Quote(value)
+}
+
+// check is what holds between options.
+func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
+	if set.Lookup("db") != nil && c.Bucket == "" {
+		wrong = append(wrong, errors.New("--db: say where the store lies (or set BOBBIN_DB)"))
+	}
+	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && c.ProofAge > c.FloorAge {
+		wrong = append(wrong, errors.New("--proof-age: longer than --floor-age"))
+	}
+	roles := map[string]string{}
+	for _, role := range []struct {
+		flag string
+		keys []string
+	}{{"backend-keys", c.BackendKeys}, {"frontend-keys", c.FrontendKeys}, {"admin-keys", c.AdminKeys}} {
+		for i, key := range role.keys {
+			if other, ok := roles[key]; ok {
+				wrong = append(wrong, fmt.Errorf("--%s: key %d is among --%s already", role.flag, i+1, other))
+			}
+			roles[key] = role.flag
+		}
+	}
+	return wrong
+}
+
+func absolute(dir string) (string, error) {
+	if strings.TrimSpace(dir) == "" {
+		return "", errors.New("want a folder")
+	}
+	return filepath.Abs(dir)
+}
+
+func readDB(c *Config, s string) error {
+	if strings.Contains(s, "://") {
+		return errors.New("want a folder; a URL goes to --bucket")
+	}
+	dir, err := absolute(s)
+	if err != nil {
+		return err
+	}
+	c.Bucket = folderScheme + dir
+	return nil
+}
+
+const folderScheme = "file://"
+
+func readBucket(c *Config, s string) error {
+	path, ok := strings.CutPrefix(s, folderScheme)
+	if !ok {
+		return errors.New("want file://DIR")
+	}
+	dir, err := absolute(path)
+	if err != nil {
+		return err
+	}
+	if bucket := folderScheme + dir; c.Bucket == "" || c.Bucket == bucket {
+		c.Bucket = bucket
+		return nil
+	}
+	return errors.New("--db names another folder")
+}
+
+func readDuration(into *time.Duration, s string, least, most time.Duration) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < least || d > most {
+		return fmt.Errorf("want a duration from %s to %s, like 90s or 24h", least, most)
+	}
+	*into = d
+	return nil
+}
+
+func readAddr(into *string, s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New("want HOST:PORT")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("want a port from 0 to 65535")
+	}
+	if strings.ContainsAny(host, " /") {
+		return errors.New("want HOST:PORT")
+	}
+	*into = s
+	return nil
+}
+
+// readKeys reads keys without ever showing one.
+func readKeys(into *[]string, s string) error {
+	var keys []string
+	seen := map[string]bool{}
+	for i, key := range strings.Split(s, ",") {
+		key = strings.TrimSpace(key)
+		switch {
+		case key == "":
+			return fmt.Errorf("key %d is empty", i+1)
+		case strings.IndexFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0:
+			return fmt.Errorf("key %d has characters other than visible ASCII", i+1)
+		case seen[key]:
+			return fmt.Errorf("key %d is there twice", i+1)
+		}
+		seen[key] = true
+		keys = append(keys, key)
+	}
+	*into = keys
+	return nil
+}
+
+func readOrigins(into *[]string, s string) error {
+	var origins []string
+	for origin := range strings.SplitSeq(s, ",") {
+		origin = strings.TrimSpace(origin)
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin) {
+			return fmt.Errorf("%q is no origin like https://app.example", origin)
+		}
+		origins = append(origins, origin)
+	}
+	*into = origins
+	return nil
+}
+
+func readPrefixes(into *[]netip.Prefix, s string) error {
+	var prefixes []netip.Prefix
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.TrimSpace(part)
+		prefix, err := netip.ParsePrefix(part)
+		if err != nil {
+			addr, err := netip.ParseAddr(part)
+			if err != nil {
+				return fmt.Errorf("%q is neither an IP address nor a prefix like 10.0.0.0/8", part)
+			}
+			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		prefixes = append(prefixes, prefix.Masked())
+	}
+	*into = prefixes
+	return nil
+}
+
+// folder is the store's folder; "" when it lies elsewhere.
+func (c *Config) folder() string {
+	dir, ok := strings.CutPrefix(c.Bucket, folderScheme)
+	if !ok {
+		return ""
+	}
+	return dir
+}

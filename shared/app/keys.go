@@ -1,0 +1,134 @@
+package app
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bobbindb/bobbin/shared/httpapi"
+)
+
+// Keys are those that a store's first start made, one of each kind. A kind for which
+// the operator brings keys is empty.
+type Keys struct {
+	Backend  string `json:"backend_key"`
+	Frontend string `json:"frontend_key"`
+	Admin    string `json:"admin_key"`
+	Signing  string `json:"signing_key"`
+}
+
+// keysName is where a store's folder keeps them. A name that begins with a dot is no
+// object of the bucket.
+const keysName = ".keys.json"
+
+// loadKeys gives the configuration a key of every kind that the operator brought none
+// for, made now or by an earlier start. It returns those.
+func loadKeys(cfg *Config) (Keys, error) {
+	if len(cfg.BackendKeys) > 0 && len(cfg.FrontendKeys) > 0 && len(cfg.AdminKeys) > 0 && len(cfg.SigningKeys) > 0 {
+		return Keys{}, nil
+	}
+	dir := cfg.folder()
+	if dir == "" {
+		return Keys{}, errors.New("a store that is no folder keeps no keys: give --backend-keys, --frontend-keys, --admin-keys and --signing-keys")
+	}
+	kept, err := readOrMakeKeys(filepath.Join(dir, keysName))
+	if err != nil {
+		return Keys{}, err
+	}
+	var used Keys
+	for _, kind := range []struct {
+		given *[]string
+		kept  string
+		used  *string
+	}{
+		{&cfg.BackendKeys, kept.Backend, &used.Backend},
+		{&cfg.FrontendKeys, kept.Frontend, &used.Frontend},
+		{&cfg.AdminKeys, kept.Admin, &used.Admin},
+		{&cfg.SigningKeys, kept.Signing, &used.Signing},
+	} {
+		if len(*kind.given) == 0 {
+			*kind.given, *kind.used = []string{kind.kept}, kind.kept
+		}
+	}
+	return used, nil
+}
+
+func readOrMakeKeys(path string) (Keys, error) {
+	keys, err := readKeyFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return keys, err
+	}
+	made := Keys{
+		Backend:  newKey("bk"),
+		Frontend: newKey("fk"),
+		Admin:    newKey("ak"),
+		Signing:  newKey("sk"),
+	}
+	if err := writeKeyFile(path, made); err != nil {
+		return Keys{}, fmt.Errorf("keep keys: %w", err)
+	}
+	return readKeyFile(path) // of several first starts at once, one made them
+}
+
+// newKey is a random key of 130 bits; the prefix tells a reader what it is for.
+func newKey(prefix string) string { return prefix + "_" + strings.ToLower(rand.Text()) }
+
+func readKeyFile(path string) (Keys, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Keys{}, fmt.Errorf("read keys: %w", err)
+	}
+	var k Keys
+	if err := json.Unmarshal(b, &k); err != nil {
+		return Keys{}, fmt.Errorf("read keys: %s: %w", path, err)
+	}
+	if k.Backend == "" || k.Frontend == "" || k.Admin == "" || k.Signing == "" {
+		return Keys{}, fmt.Errorf("read keys: %s: a key is missing; remove the file to have new ones made", path)
+	}
+	return k, nil
+}
+
+// writeKeyFile writes the file whole, for its owner's eyes only. One that is there
+// already stays.
+func writeKeyFile(path string, k Keys) error {
+	b, err := json.MarshalIndent(k, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), keysName+"-*") // of mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(b, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// access is who may call a store with this configuration.
+func access(cfg *Config) *httpapi.Access {
+	a := &httpapi.Access{Grants: map[httpapi.KeyHash]httpapi.Grant{}, RequireExpiry: cfg.RequireExpiry}
+	for role, keys := range map[httpapi.Role][]string{
+		httpapi.Backend:  cfg.BackendKeys,
+		httpapi.Frontend: cfg.FrontendKeys,
+		httpapi.Admin:    cfg.AdminKeys,
+	} {
+		for _, key := range keys {
+			a.Grants[httpapi.HashKey(key)] = httpapi.Grant{Role: role}
+		}
+	}
+	for _, key := range cfg.SigningKeys {
+		a.Signing = append(a.Signing, []byte(key))
+	}
+	return a
+}

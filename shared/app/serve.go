@@ -1,0 +1,243 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/bobbindb/bobbin/shared/httpapi"
+	"github.com/bobbindb/bobbin/shared/telemetry"
+)
+
+// Server serves a store over HTTP.
+type Server struct {
+	URL     string
+	Keys    Keys
+	Created bool // the store was made now
+
+	store   *Store
+	servers []*http.Server
+	failed  chan error
+	drain   time.Duration
+}
+
+// Start opens the store, which is made when it is missing or the folder is empty, and
+// serves it. Stop ends it.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
+	created, err := InitStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := loadKeys(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	listeners, err := listen(cfg.Addr, cfg.MetricsAddr)
+	if err != nil {
+		return nil, err
+	}
+	store, err := OpenStore(ctx, cfg, log)
+	if err != nil {
+		for _, l := range listeners {
+			err = errors.Join(err, l.Close())
+		}
+		return nil, err
+	}
+	s := &Server{
+		URL:     "http://" + dialable(listeners[0].Addr()),
+		Keys:    keys,
+		Created: created,
+		store:   store,
+		failed:  make(chan error, len(listeners)),
+		drain:   cfg.Drain,
+	}
+	api := newAPI(&cfg, store, log)
+	s.serve(listeners[0], api, log)
+	if len(listeners) > 1 {
+		s.serve(listeners[1], api.MetricsHandler(), log)
+	}
+	return s, nil
+}
+
+// listen listens on every address that is not empty.
+func listen(addrs ...string) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, addr := range addrs {
+		if addr == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			for _, l := range listeners {
+				err = errors.Join(err, l.Close())
+			}
+			return nil, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+// dialable is a listener's address as a client on this machine reaches it.
+func dialable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
+}
+
+func newAPI(cfg *Config, store *Store, log *slog.Logger) *httpapi.API {
+	who := access(cfg)
+	return httpapi.New(httpapi.Options{
+		Service:      store.Service(),
+		Access:       func() *httpapi.Access { return who },
+		Ready:        store.Ready,
+		Version:      Version,
+		Metrics:      store.Metrics,
+		Log:          log,
+		Origins:      cfg.AllowedOrigins,
+		AllowedAddrs: cfg.AllowedAddrs,
+		MaxBody:      cfg.MaxBody,
+		Admin:        httpapi.AdminHooks{Health: store.Ready, Other: statusHandler(store, log)},
+	})
+}
+
+// statusHandler answers GET /admin/status, and 404 for what no release has yet.
+func statusHandler(store *Store, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /admin/status", func(w http.ResponseWriter, r *http.Request) {
+		status, err := store.Status(r.Context())
+		if err != nil {
+			log.ErrorContext(r.Context(), "status failed", slog.Any("cause", err))
+			answerError(w, http.StatusServiceUnavailable, "not ready", "not_ready")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(status) // a caller who left needs no answer
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		answerError(w, http.StatusNotFound, "not found", "not_found")
+	})
+	return mux
+}
+
+func answerError(w http.ResponseWriter, status int, text, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"error":%q,"code":%q,"request_id":%q}`, text, code, w.Header().Get("X-Request-Id"))
+}
+
+// serve answers what arrives at a listener, in a goroutine that Stop ends.
+func (s *Server) serve(l net.Listener, h http.Handler, log *slog.Logger) {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	s.servers = append(s.servers, server)
+	go func() {
+		err := server.Serve(l)
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		s.failed <- err
+	}()
+}
+
+// Failed says why the server ended by itself.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Stop takes no more requests, waits for those that are under way within a bound, and
+// closes the store with a checkpoint. Cancelling ctx ends the wait.
+func (s *Server) Stop(ctx context.Context) error {
+	var errs []error
+	draining, cancel := context.WithTimeout(ctx, s.drain)
+	defer cancel()
+	for _, server := range s.servers {
+		if err := server.Shutdown(draining); err != nil {
+			errs = append(errs, fmt.Errorf("requests were still under way after %s: %w", s.drain, err), server.Close())
+		}
+	}
+	return errors.Join(append(errs, s.store.Close(ctx))...)
+}
+
+// ServeOutput says what Serve prints, and where.
+type ServeOutput struct {
+	Stdout io.Writer
+	Stderr io.Writer
+	JSON   bool // one object on Stdout says where and with which keys
+	Quiet  bool // nothing for a person to read
+}
+
+// Serve serves a store until ctx is done.
+func Serve(ctx context.Context, cfg Config, out ServeOutput) error {
+	log := telemetry.NewLogger(out.Stderr, cfg.LogFormat, cfg.LogLevel)
+	s, err := Start(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	if err := s.announce(cfg, out); err != nil {
+		return errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-s.failed:
+	}
+	if !out.Quiet {
+		fmt.Fprintln(out.Stderr, "stopping")
+	}
+	return errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+}
+
+// announce says that the server is there.
+func (s *Server) announce(cfg Config, out ServeOutput) error {
+	if !out.Quiet {
+		if _, err := io.WriteString(out.Stderr, s.welcome(cfg)); err != nil {
+			return err
+		}
+	}
+	if !out.JSON {
+		return nil
+	}
+	return json.NewEncoder(out.Stdout).Encode(struct {
+		URL string `json:"url"`
+		Keys
+	}{s.URL, s.Keys})
+}
+
+// welcome is what a person reads at the start: where the store is, and three requests
+// to paste.
+func (s *Server) welcome(cfg Config) string {
+	var b strings.Builder
+	did := "opened"
+	if s.Created {
+		did = "made"
+	}
+	fmt.Fprintf(&b, "bobbin %s %s the store in %s\n", Version, did, cfg.folder())
+	fmt.Fprintf(&b, "listening on %s\n", s.URL)
+	key := s.Keys.Backend
+	if key == "" {
+		key = "<a backend key>"
+	}
+	call := fmt.Sprintf("  curl -s -H 'Authorization: Bearer %s' -H 'X-User-ID: ada' %s/frontend/v1/threads", key, s.URL)
+	fmt.Fprintf(&b, "\nCreate a thread, post to it, read it:\n\n")
+	fmt.Fprintf(&b, "%s -d '{\"id\":\"hello\",\"title\":\"Hello\"}'\n", call)
+	fmt.Fprintf(&b, "%s/id:hello/messages -d '{\"body\":{\"text\":\"Hi there\"}}'\n", call)
+	fmt.Fprintf(&b, "%s/id:hello/messages\n\n", call)
+	if s.Keys != (Keys{}) {
+		fmt.Fprintf(&b, "The keys are in %s/%s; --quiet leaves this text out.\n\n", cfg.folder(), keysName)
+	}
+	return b.String()
+}

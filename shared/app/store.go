@@ -1,0 +1,323 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bobbindb/bobbin/shared/blob"
+	"github.com/bobbindb/bobbin/shared/blob/fileblob"
+	"github.com/bobbindb/bobbin/shared/catalog"
+	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/checkpoint"
+	"github.com/bobbindb/bobbin/shared/compactor"
+	"github.com/bobbindb/bobbin/shared/janitor"
+	"github.com/bobbindb/bobbin/shared/partition"
+	"github.com/bobbindb/bobbin/shared/replica"
+	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/store"
+	"github.com/bobbindb/bobbin/shared/telemetry"
+	"github.com/bobbindb/bobbin/shared/writer"
+)
+
+// Store is a store open in this process: its partitions, its writers, and the loops
+// that take checkpoints and clean up.
+type Store struct {
+	Catalog *catalog.Store
+	Metrics *telemetry.Metrics
+
+	cfg        Config
+	log        *slog.Logger
+	bucket     blob.Bucket
+	closer     func() error
+	work       *workDir // nil for a store opened only to be read
+	partitions []*partition.Partition
+	writers    *writer.Set
+	compactors []*compactor.Loop
+	janitor    *janitor.Loop
+	service    *chat.Service
+}
+
+// blockCache is how many bytes of tables the partitions of a process keep uncompressed,
+// together.
+const blockCache = 64 << 20
+
+// OpenStore opens a store to be read and written. Close it.
+func OpenStore(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
+	s, err := open(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if s.work, err = newWorkDir(s.dir(cfg)); err != nil {
+		return nil, errors.Join(err, s.closer())
+	}
+	if err := s.openPartitions(ctx, store.Live, s.work.path); err != nil {
+		return nil, errors.Join(err, s.work.remove(), s.closer())
+	}
+	s.start()
+	return s, nil
+}
+
+// openReader opens a store only to be read: no writer, no loop, no file is made.
+func openReader(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
+	s, err := open(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openPartitions(ctx, store.Lazy, ""); err != nil {
+		return nil, errors.Join(err, s.closer())
+	}
+	s.service = s.newService(nil)
+	return s, nil
+}
+
+// open reads what the store is. A folder that is missing is not made.
+func open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
+	if dir := cfg.folder(); dir != "" {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("open store: %w", catalog.ErrNoStore)
+		}
+	}
+	bucket, closer, err := openBucket(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, log: log, closer: closer}
+	s.Metrics = telemetry.New(telemetry.Release{Version: Version}, time.Now)
+	s.bucket = telemetry.Bucket(bucket, s.Metrics)
+	if s.Catalog, err = catalog.Read(ctx, s.bucket); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), closer())
+	}
+	return s, nil
+}
+
+func openBucket(cfg Config) (blob.Bucket, func() error, error) {
+	dir, ok := strings.CutPrefix(cfg.Bucket, "file://")
+	if !ok {
+		return nil, nil, fmt.Errorf("open bucket %s: only file:// is known", cfg.Bucket)
+	}
+	b, err := fileblob.Open(dir, fileblob.Options{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open bucket: %w", err)
+	}
+	return b, b.Close, nil
+}
+
+// dir is where a process's working files go.
+func (s *Store) dir(cfg Config) string {
+	if cfg.CacheDir != "" {
+		return cfg.CacheDir
+	}
+	if folder, ok := s.bucket.(blob.Folder); ok {
+		return folder.Dir()
+	}
+	return os.TempDir()
+}
+
+func (s *Store) hasher() chat.Hasher { return chat.NewHasher(s.Catalog.Salt) }
+
+// openPartitions opens all partitions at the same time.
+func (s *Store) openPartitions(ctx context.Context, use store.Use, dir string) error {
+	n := s.Catalog.Partitions()
+	chunks := checkpoint.OpenCache(checkpoint.CacheOptions{})
+	s.partitions = make([]*partition.Partition, n)
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range n {
+		group.Go(func() (err error) {
+			s.partitions[i], err = partition.Open(ctx, partition.Options{
+				Bucket:     s.bucket,
+				Store:      s.Catalog,
+				Branch:     s.Catalog.Branch,
+				Number:     i,
+				Dir:        dir,
+				Use:        use,
+				BlockCache: int64(blockCache / n),
+				Chunks:     chunks,
+				Now:        time.Now,
+				Release:    Version,
+				Log:        s.log,
+				ProofAge:   s.cfg.ProofAge,
+			})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		err = errors.Join(err, s.closePartitions())
+		s.partitions = nil
+		return err
+	}
+	return nil
+}
+
+func (s *Store) closePartitions() error {
+	var errs []error
+	for _, p := range s.partitions {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// start starts a writer and a compactor for every partition, and the janitor.
+func (s *Store) start() {
+	s.writers = &writer.Set{Store: s.Catalog}
+	for _, p := range s.partitions {
+		loop := compactor.StartLoop(p, compactor.LoopOptions{
+			Options: compactor.Options{Window: s.cfg.Window, Nonce: newNonce, Now: time.Now},
+			Log:     s.log,
+		})
+		s.compactors = append(s.compactors, loop)
+		metrics := s.Metrics.Partition(p.Number)
+		s.writers.Writers = append(s.writers.Writers, writer.New(p, writer.Options{
+			Hasher:  s.hasher(),
+			Log:     s.log,
+			Metrics: metrics,
+			Committed: func(tail partition.Tail) {
+				metrics.Tail(tail.Commits)
+				loop.Committed(tail)
+			},
+		}))
+	}
+	s.janitor = janitor.StartLoop(janitor.LoopOptions{Options: s.janitorOptions()})
+	s.service = s.newService(s.writers)
+}
+
+func (s *Store) janitorOptions() janitor.Options {
+	return janitor.Options{
+		Bucket:   s.bucket,
+		Store:    s.Catalog,
+		Window:   s.cfg.Window,
+		Grace:    s.cfg.Grace,
+		FloorAge: s.cfg.FloorAge,
+		Log:      s.log,
+	}
+}
+
+func newNonce() string { return strings.ToLower(rand.Text())[:16] }
+
+func (s *Store) newService(w chat.Writer) *chat.Service {
+	return &chat.Service{
+		Reader: &replica.Replica{
+			Store:      s.Catalog,
+			Partitions: s.partitions,
+			Hasher:     s.hasher(),
+			MaxAge:     s.cfg.MaxStale,
+		},
+		Writer: w,
+		Sealer: seal.Plain{},
+		Hasher: s.hasher(),
+		Now:    time.Now,
+		NewID: func() (id chat.CommandID) {
+			rand.Read(id[:])
+			return id
+		},
+	}
+}
+
+// Service is the domain on this store.
+func (s *Store) Service() *chat.Service { return s.service }
+
+// Ready reports whether the store can serve: every partition can be asked for news.
+func (s *Store) Ready(ctx context.Context) error {
+	for _, p := range s.partitions {
+		if err := p.Probe(ctx); err != nil {
+			return fmt.Errorf("partition %d: %w", p.Number, err)
+		}
+	}
+	return nil
+}
+
+// Close commits what waits, takes a last checkpoint so that the next start replays
+// nothing, and closes the store.
+func (s *Store) Close(ctx context.Context) error {
+	var errs []error
+	if s.writers != nil {
+		s.writers.Close()
+		s.janitor.Close()
+		for _, c := range s.compactors {
+			errs = append(errs, c.Close(ctx))
+		}
+	}
+	errs = append(errs, s.closePartitions())
+	if s.work != nil {
+		errs = append(errs, s.work.remove())
+	}
+	return errors.Join(append(errs, s.closer())...)
+}
+
+// ErrForeignFolder: the folder holds something that is not a store.
+var ErrForeignFolder = errors.New("the folder holds something else")
+
+// InitStore makes a store where there is none. It reports whether it made one.
+func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
+	if err := checkFolder(cfg); err != nil {
+		return false, err
+	}
+	bucket, closer, err := openBucket(cfg)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, closer()) }()
+	if _, err := catalog.Read(ctx, bucket); !errors.Is(err, catalog.ErrNoStore) {
+		return false, err
+	}
+	s, err := catalog.New(max(cfg.Partitions, 1))
+	if err != nil {
+		return false, err
+	}
+	for p := range s.Partitions() {
+		opts := partition.Options{Bucket: bucket, Store: s, Branch: s.Branch, Number: p, Now: time.Now, Release: Version}
+		if err := partition.Create(ctx, opts); err != nil {
+			return false, err
+		}
+	}
+	// The store exists from here on. Of several processes that get here one wins; the
+	// manifests of the others are junk for the janitor.
+	if err := catalog.Create(ctx, bucket, s); err != nil {
+		if errors.Is(err, blob.ErrExists) {
+			return false, nil
+		}
+		return false, err
+	}
+	_, err = catalog.ReadRoots(ctx, bucket, s)
+	return err == nil, err
+}
+
+// checkFolder makes the folder when it is missing, and refuses one that holds what no
+// store does.
+func checkFolder(cfg Config) error {
+	dir, ok := strings.CutPrefix(cfg.Bucket, "file://")
+	if !ok {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("look into folder: %w", err)
+	}
+	var foreign string
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == catalog.StoreKey:
+			return nil
+		case strings.HasPrefix(name, "."), name == "branches", name == "lost+found":
+		default:
+			foreign = name
+		}
+	}
+	if foreign != "" {
+		return fmt.Errorf("%s: found %s: %w", dir, foreign, ErrForeignFolder)
+	}
+	return nil
+}
