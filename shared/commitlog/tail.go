@@ -19,7 +19,8 @@ type Tail struct {
 
 // The bounds of one round of a cold reader, whose requests are sent in parallel.
 const (
-	firstEnds  = 3  // block ends asked for in the first round, beside the next seq
+	firstEnds  = 4  // block ends asked for in the first round, beside the next seq
+	secondEnds = 2  // in the second, beside a search of the next block
 	maxEnds    = 24 // in a later one: they double while the log goes on
 	maxMissing = 32 // commits fetched that nobody carried
 	ways       = 4  // probes within a block
@@ -36,6 +37,7 @@ const (
 func (l *Log) Tail(ctx context.Context, after Seq, hash Hash) (Tail, error) {
 	s := search{log: l, after: after, top: after, have: map[Seq]*Commit{}, carries: map[Seq]int{}, ends: firstEnds}
 	probes, missing := s.first(), []Seq(nil)
+	s.ends = secondEnds
 	for {
 		if err := s.round(ctx, probes, missing); err != nil {
 			return Tail{}, fmt.Errorf("read tail after %s: %w", after, err)
@@ -105,11 +107,9 @@ func (s *search) probes() []Seq {
 		return within(next, s.bound)
 	}
 	// The log goes on past all that was asked for. It is likely to end soon, so the next
-	// two blocks are searched along with the look further ahead.
+	// block is searched along with the look further ahead.
 	end := next | (blockSize - 1)
-	asked := append(within(next, end), end)
-	asked = append(asked, within(end+1, end+blockSize)...)
-	asked = s.blockEnds(asked, end+blockSize)
+	asked := s.blockEnds(append(within(next, end), end), end+blockSize)
 	s.ends = min(2*s.ends, maxEnds)
 	return asked
 }

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bobbindb/bobbin/shared/blob"
@@ -137,9 +136,9 @@ func (p *Partition) settle(ctx context.Context, next *hydrated, n commitlog.Seq)
 
 // openObject opens a checkpoint's database in a fresh directory.
 func (p *Partition) openObject(ctx context.Context, m *checkpoint.Manifest, object *checkpoint.Object) (_ *opened, err error) {
-	local, dir := vfs.FS(vfs.NewMem()), "db"
+	local, dir := checkpoint.Memory(), "db"
 	if p.Dir != "" {
-		local, dir = vfs.Default, filepath.Join(p.Dir, fmt.Sprintf("p%03d-%d", p.Number, p.opens.Add(1)))
+		local, dir = checkpoint.Disk(), filepath.Join(p.Dir, fmt.Sprintf("p%03d-%d", p.Number, p.opens.Add(1)))
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, fmt.Errorf("clear working directory: %w", err)
 		}
@@ -159,8 +158,12 @@ func (p *Partition) openObject(ctx context.Context, m *checkpoint.Manifest, obje
 			return nil, errors.Join(err, fs.Close(), remove())
 		}
 	}
+	var at *store.Position // read from the tables only where they are at hand
+	if object != nil && p.Use != store.Live {
+		at = &store.Position{Seq: object.Seq, Hash: object.Hash, Time: object.Time}
+	}
 	db, err := store.Open(store.Options{
-		FS: fs, Dir: dir, Use: p.Use, Cache: p.BlockCache, Genesis: commitlog.Genesis(p.Store.ID, p.Number),
+		FS: fs, Dir: dir, Use: p.Use, Cache: p.BlockCache, Genesis: commitlog.Genesis(p.Store.ID, p.Number), At: at,
 		Log:     func(text string) { p.Log.Error("pebble", "text", text, "partition", p.Number) },
 		Corrupt: func(err error) { p.Log.Error("table is damaged", "error", err, "partition", p.Number) },
 	})

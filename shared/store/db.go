@@ -44,6 +44,10 @@ type Options struct {
 	// Genesis is what the first commit chains to, and the hash of an empty database's
 	// position. Zero leaves the first commit unchecked.
 	Genesis commitlog.Hash
+
+	// At is the position inside, for whoever knows it from the checkpoint object and
+	// would have to fetch a table only to read it again. Nil reads it.
+	At *Position
 }
 
 // DB is one partition's database at some position of its log.
@@ -106,7 +110,9 @@ func Open(o Options) (*DB, error) {
 	}
 	db := &DB{pebble: p, opts: opts, budget: memTable / 2, room: room}
 	db.room.look(p)
-	if db.position, err = db.readPosition(); err != nil {
+	if o.At != nil {
+		db.position = *o.At
+	} else if db.position, err = db.readPosition(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if db.position.Seq == 0 {
@@ -123,6 +129,7 @@ func pebbleOptions(o Options) *pebble.Options {
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
+		MaxManifestFileSize:         1 << 20, // it goes into every checkpoint object
 		L0CompactionThreshold:       4,
 		L0CompactionFileThreshold:   1000,
 		L0StopWritesThreshold:       1000,
@@ -242,7 +249,7 @@ func (db *DB) applyBatch(commits []*commitlog.Commit) (n int, err error) {
 		if c.Seq != at.Seq+1 || c.Prev != at.Hash && (at.Seq > 0 || at.Hash != commitlog.Hash{}) {
 			return 0, fmt.Errorf("apply commit %s on %s: %w", c.Seq, at.Seq, ErrGap)
 		}
-		if int64(batch.Len())+c.Bytes() > db.budget {
+		if at != db.position && int64(batch.Len())+c.Bytes() > db.budget {
 			break
 		}
 		if err := addOps(batch, c); err != nil {
@@ -337,10 +344,19 @@ func positionOf(live *pebble.Options, dir string) (Position, error) {
 	return at, errors.Join(err, p.Close(), live.FS.Remove(live.FS.PathJoin(dir, "LOCK")))
 }
 
-// Quiet reports whether nothing is left to compact.
+// Quiet reports whether nothing is being compacted and no level is over its size. (A
+// level that is not has an estimated debt all the same.)
 func (db *DB) Quiet() bool {
 	m := db.pebble.Metrics()
-	return m.Compact.EstimatedDebt == 0 && m.Compact.NumInProgress == 0 && m.Flush.NumInProgress == 0
+	if m.Compact.NumInProgress != 0 || m.Flush.NumInProgress != 0 {
+		return false
+	}
+	for _, level := range m.Levels[:len(m.Levels)-1] { // the last has nowhere to go
+		if level.Score >= 1 {
+			return false
+		}
+	}
+	return true
 }
 
 // Unflushed is how many bytes were applied since the last Flush. What Pebble flushed by
