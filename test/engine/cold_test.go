@@ -39,8 +39,7 @@ func BenchmarkCold(b *testing.B) {
 	}
 	b.Logf("filled in %s", time.Since(began))
 	call := chat.Call{Caller: chat.Owner{User: "u1"}}
-	far := blobtest.NewLatency(bucket, blobtest.LatencyOptions{Get: 25 * time.Millisecond, Put: 28 * time.Millisecond, List: 25 * time.Millisecond, Delete: 25 * time.Millisecond})
-	recorder := blobtest.NewRecorder(far)
+	recorder := blobtest.NewRecorder(far(bucket))
 	page := func(b *testing.B) {
 		calls := 0
 		for i := range b.N {
@@ -88,6 +87,9 @@ func BenchmarkCold(b *testing.B) {
 	}
 	b.Run("page/tail=0", page)
 	b.Run("post", post)
+	if _, err := engine.Compact(ctx, bucket, s, 0); err != nil {
+		b.Fatal(err)
+	}
 	e, err := engine.Open(ctx, bucket, s)
 	if err != nil {
 		b.Fatal(err)
