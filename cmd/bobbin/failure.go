@@ -99,6 +99,7 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, blob.ErrDenied), exitDenied, "run it as the user who owns the store"},
 		{errors.Is(err, fs.ErrPermission), exitDenied, "run it as a user who may read and write there"},
 		{errors.Is(err, fs.ErrNotExist), exitFailed, "check the path"},
+		{errors.Is(err, syscall.ENOSPC), exitFailed, "make room on the disk"},
 		{errors.Is(err, syscall.EADDRINUSE), exitFailed, "choose another address with --addr; port 0 takes a free one"},
 		{errors.Is(err, blob.ErrUnavailable), exitUnreachable, "check that the bucket can be reached, and try again"},
 		{errors.Is(err, blob.ErrNotStored), exitFailed, "check that the disk has room and can be written"},
@@ -134,5 +135,5 @@ func (c *console) showFailure(f *failure) {
 		return
 	}
 	document := map[string]any{"error": map[string]any{"what": f.what, "why": why, "do": f.do, "exit": f.exit}}
-	json.NewEncoder(c.out).Encode(document) // nobody is left to tell
+	_ = json.NewEncoder(c.out).Encode(document) // nobody is left to tell
 }

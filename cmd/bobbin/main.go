@@ -70,7 +70,7 @@ func (c *console) newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		Run:           func(cmd *cobra.Command, _ []string) { cmd.Help() },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&c.json, "json", false, "print one JSON document (NDJSON where it streams)")

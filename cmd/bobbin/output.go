@@ -78,7 +78,7 @@ func (c *console) newProgress(what string, total int64) *progress {
 func (p *progress) set(done, total int64) {
 	if p.bar != nil {
 		p.bar.ChangeMax64(total)
-		p.bar.Set64(done)
+		_ = p.bar.Set64(done) // a bar that cannot be drawn is no failure
 	}
 }
 
@@ -93,14 +93,14 @@ func (p *progress) reader(r io.Reader) io.Reader {
 // clear takes the bar away, so that a line can be printed.
 func (p *progress) clear() {
 	if p.bar != nil {
-		p.bar.Clear()
+		_ = p.bar.Clear()
 	}
 }
 
 // end takes the bar away for good.
 func (p *progress) end() {
 	if p.bar != nil {
-		p.bar.Finish()
+		_ = p.bar.Finish()
 	}
 }
 

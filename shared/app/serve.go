@@ -39,7 +39,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listeners, err := listen(cfg.Addr, cfg.MetricsAddr)
+	listeners, err := listen(ctx, cfg.Addr, cfg.MetricsAddr)
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +67,14 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 }
 
 // listen listens on every address that is not empty.
-func listen(addrs ...string) ([]net.Listener, error) {
+func listen(ctx context.Context, addrs ...string) ([]net.Listener, error) {
 	var listeners []net.Listener
 	for _, addr := range addrs {
 		if addr == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", addr)
+		var config net.ListenConfig
+		l, err := config.Listen(ctx, "tcp", addr)
 		if err != nil {
 			for _, l := range listeners {
 				err = errors.Join(err, l.Close())
@@ -121,7 +122,7 @@ func statusHandler(store *Store, log *slog.Logger) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(status) // a caller who left needs no answer
+		_ = json.NewEncoder(w).Encode(status) // a caller who left needs no answer
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		answerError(w, http.StatusNotFound, "not found", "not_found")
@@ -159,6 +160,9 @@ func (s *Server) serve(l net.Listener, h http.Handler, log *slog.Logger) {
 // Failed says why the server ended by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
+// closeWithin bounds the last checkpoint, without which nothing is lost.
+const closeWithin = 10 * time.Second
+
 // Stop takes no more requests, waits for those that are under way within a bound, and
 // closes the store with a checkpoint. Cancelling ctx ends the wait.
 func (s *Server) Stop(ctx context.Context) error {
@@ -170,7 +174,9 @@ func (s *Server) Stop(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("requests were still under way after %s: %w", s.drain, err), server.Close())
 		}
 	}
-	return errors.Join(append(errs, s.store.Close(ctx))...)
+	closing, cancel := context.WithTimeout(ctx, closeWithin)
+	defer cancel()
+	return errors.Join(append(errs, s.store.Close(closing))...)
 }
 
 // ServeOutput says what Serve prints, and where.

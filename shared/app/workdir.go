@@ -26,6 +26,9 @@ func newWorkDir(parent string) (*workDir, error) {
 		return nil, fmt.Errorf("make working directory: %w", err)
 	}
 	removeAbandoned(root)
+	if err := findRoom(root); err != nil {
+		return nil, fmt.Errorf("make working directory: %w", err)
+	}
 	w := &workDir{path: filepath.Join(root, strings.ToLower(rand.Text())[:12])}
 	var err error
 	// The lock lies beside the directory, and is held before the directory is there.
@@ -39,6 +42,23 @@ func newWorkDir(parent string) (*workDir, error) {
 		return nil, errors.Join(fmt.Errorf("make working directory: %w", err), w.lock.Close())
 	}
 	return w, nil
+}
+
+// leastRoom is what the disk must have left when a database is opened, in bytes.
+// Pebble panics where it cannot write down what it did.
+const leastRoom = 8 << 20
+
+// findRoom fails where the disk is too full to work on.
+func findRoom(dir string) error {
+	f, err := os.CreateTemp(dir, "room-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, leastRoom))
+	if err != nil {
+		err = fmt.Errorf("find %d MiB of room: %w", leastRoom>>20, err)
+	}
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
 // removeAbandoned removes the directories whose locks nobody holds. What cannot be

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/bobbindb/bobbin/shared/blob/blobtest"
@@ -65,6 +66,17 @@ func BenchmarkCompactDatabase(b *testing.B) {
 		flush(b, db)
 		if err := db.Compact(b.Context(), key(0), key(99999), false); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// settle waits until compactions have nothing to do, as a compactor does. Pebble has
+// no event for that.
+func settle(b *testing.B, db *pebble.DB) {
+	for quiet := 0; quiet < 5 && b.Context().Err() == nil; quiet++ {
+		time.Sleep(100 * time.Millisecond)
+		if db.Metrics().Compact.NumInProgress > 0 {
+			quiet = 0
 		}
 	}
 }

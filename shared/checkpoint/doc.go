@@ -21,8 +21,9 @@
 //     every checkpoint object, and Pebble's default lets it grow to 128 MB.
 //   - A Comparer that orders keys as bytes.Compare does: FS.PrefetchRange compares so.
 //
-// A compactor that wants compactions to read at the network's speed calls
-// FS.Prefetch with the input tables when EventListener.CompactionBegin names them.
+// A sequential reader, such as a compaction, has the chunks to come fetched ahead, the
+// beginning of the table that follows by key among them. Before a range is scanned on
+// a cold database, FS.PrefetchRange fetches in one round what the scan will touch.
 //
 // # Checkpoint object, format 1
 //

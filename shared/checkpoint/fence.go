@@ -47,7 +47,7 @@ func (t *Table) surveyBounds(ctx context.Context, table *sstable.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer points.Close()
+	defer func() { _ = points.Close() }()
 	if kv := points.First(); kv != nil {
 		t.widen(kv.K.UserKey, kv.K.UserKey)
 	}

@@ -31,14 +31,22 @@ type FS struct {
 	mu     sync.Mutex
 	names  map[string]*Table // by cleaned path
 	sorted []*Table          // those with known bounds by smallest key; nil when names changed
-	tailed *Table            // whose tail was fetched last
+	tailed *Table            // whose tail was asked for last
+
+	tailRun int // how many times in a row that was the table after the one before
 }
 
 var _ vfs.FS = (*FS)(nil)
 
+// Disk is the machine's own file system, as the local one of an FS.
+func Disk() vfs.FS { return vfs.Default }
+
+// Memory is a local file system that ends with the process.
+func Memory() vfs.FS { return vfs.NewMem() }
+
 // FSOptions says what an FS is made of.
 type FSOptions struct {
-	Local  vfs.FS      // a directory on disk, or vfs.NewMem()
+	Local  vfs.FS      // Disk or Memory
 	Bucket blob.Bucket // a blob.Folder is read in place
 	Cache  *Cache      // nil for one in memory, of the FS's own
 

@@ -81,7 +81,7 @@ func TestReadAt(t *testing.T) {
 		n, err := file.ReadAt(got, int64(test.off))
 		body := bodies[test.table]
 		want := body[min(test.off, len(body)):min(test.off+test.len, len(body))]
-		if err != test.err || !bytes.Equal(got[:n], want) {
+		if !errors.Is(err, test.err) || !bytes.Equal(got[:n], want) {
 			t.Errorf("table %d: ReadAt(%d bytes at %d) = %d, %v, want %d, %v", test.table, test.len, test.off, n, err, len(want), test.err)
 		}
 	}
@@ -387,5 +387,31 @@ func testNames(t *testing.T, local vfs.FS, root string) {
 	}
 	if vfs.Root(fs) != vfs.Root(local) {
 		t.Error("Unwrap() is not the local file system")
+	}
+}
+
+// Who looks into one table after another has the tails of the next ones fetched; who
+// looks into two has not.
+func TestTailsAhead(t *testing.T) {
+	const c = checkpoint.ChunkSize
+	bucket := memblob.New(time.Now)
+	object, _ := rawTables(t, bucket, 9*c, 9*c, 9*c, 9*c, 9*c)
+	for i := range object.Tables {
+		table := &object.Tables[i]
+		table.Smallest, table.Largest = []byte{'a' + byte(i), '0'}, []byte{'a' + byte(i), '9'}
+	}
+	fs := restoreRaw(t, checkpoint.FSOptions{Bucket: bucket}, object)
+	for i, want := range []int64{1, 2, 5, 5, 5} {
+		if _, err := open(t, fs, "db/"+object.Tables[i].Name).ReadAt(make([]byte, 10), 9*c-10); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 { // Waits for what is on its way.
+			if err := fs.TailChunks(t.Context(), []string{"db/4.sst", "db/5.sst"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := fs.Stats().Gets; got != want {
+			t.Errorf("%d GETs after %d tables, want %d", got, i+1, want)
+		}
 	}
 }

@@ -91,12 +91,29 @@ func TestCompactRemote(t *testing.T) {
 	if err := db.Compact(t.Context(), key(0), key(99999), false); err != nil {
 		t.Fatal(err)
 	}
+	if got := fs.Stats().Bytes; got > first.TableBytes {
+		t.Errorf("a compaction of %d bytes fetched %d, want each once", first.TableBytes, got)
+	}
 	checkpointOf(t, db, "cp2")
 	second := upload(t, bucket, fs, "cp2", 20, first.Object)
 	_, again := restore(t, checkpoint.FSOptions{Bucket: bucket}, second.Key)
 	if n := count(t, again, size); n != 12050 {
 		t.Errorf("compacted database has %d records, want 12050", n)
 	}
+}
+
+// A remote table that the base does not name is uploaded under a new name: nobody but
+// the base's root keeps the old one alive.
+func TestUploadOfRemoteTablesWithoutTheirBase(t *testing.T) {
+	bucket := memblob.New(time.Now)
+	first := prepare(t, bucket, 3000, 300)
+	fs, db := restore(t, checkpoint.FSOptions{Bucket: bucket}, first.Key)
+	checkpointOf(t, db, "cp2")
+	second := upload(t, bucket, fs, "cp2", 10, nil)
+	if second.Tables != first.Tables || second.Object.Tables[0].Key() == first.Object.Tables[0].Key() {
+		t.Errorf("%d tables uploaded, want %d under new names", second.Tables, first.Tables)
+	}
+	verify(t, bucket, second.Key)
 }
 
 // The database of a long-running process is local; what it uploaded once it does not

@@ -139,7 +139,7 @@ func TestSwapRefuses(t *testing.T) {
 	bucket := blobtest.NewRecorder(memblob.New(time.Now))
 	first := at(create(t, bucket), 100)
 	first.Floor = 50
-	m, err := checkpoint.Swap(t.Context(), bucket, prefix, create0(t, bucket), first)
+	m, err := checkpoint.Swap(t.Context(), bucket, prefix, readManifest(t, bucket), first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +169,8 @@ func TestSwapRefuses(t *testing.T) {
 	}
 }
 
-// create0 reads what create made.
-func create0(t *testing.T, bucket blob.Bucket) *checkpoint.Manifest {
+// readManifest reads the manifest that is stored.
+func readManifest(t *testing.T, bucket blob.Bucket) *checkpoint.Manifest {
 	t.Helper()
 	m, err := checkpoint.Read(t.Context(), bucket, prefix)
 	if err != nil {
@@ -222,9 +222,9 @@ func testSwapFault(t *testing.T, fault blobtest.Fault, from, times int) {
 		return fault
 	})
 	next, err := checkpoint.Swap(t.Context(), bucket, prefix, m, at(m, 5))
-	stored := create0(t, inner)
+	stored := readManifest(t, inner)
 	bucket.Release()
-	later := create0(t, inner)
+	later := readManifest(t, inner)
 	switch {
 	case err == nil && (next.Nonce != stored.Nonce || later.ETag != next.ETag):
 		t.Errorf("%v from call %d, %d times: Swap() succeeded with generation %d, stored is %d", fault, from, times, next.Generation, stored.Generation)
@@ -247,7 +247,7 @@ func TestCreateLostReply(t *testing.T) {
 			return blobtest.None
 		})
 		m, err := checkpoint.Create(t.Context(), bucket, prefix, emptyManifest())
-		if err != nil || m.Nonce != create0(t, inner).Nonce {
+		if err != nil || m.Nonce != readManifest(t, inner).Nonce {
 			t.Errorf("Create() = %+v, %v, want what is stored", m, err)
 		}
 	})
@@ -286,7 +286,7 @@ func TestSwapRace(t *testing.T) {
 	if won.Load() != 1 || lost.Load() != 19 {
 		t.Errorf("%d swaps won and %d lost, want 1 and 19", won.Load(), lost.Load())
 	}
-	if got := create0(t, bucket).Generation; got != 2 {
+	if got := readManifest(t, bucket).Generation; got != 2 {
 		t.Errorf("generation is %d, want 2", got)
 	}
 }
@@ -299,7 +299,7 @@ func TestRereadOnAFolder(t *testing.T) {
 	defer inner.Close()
 	bucket := blobtest.NewFolderRecorder(inner)
 	create(t, bucket)
-	m := create0(t, bucket)
+	m := readManifest(t, bucket)
 	bucket.Reset()
 	again, err := checkpoint.Reread(t.Context(), bucket, prefix, m)
 	if err != nil || again != m {

@@ -138,15 +138,23 @@ func (f *remoteFile) lookAtNext() {
 	}
 }
 
-// lookAtTails starts fetching the tails of the tables that follow by key when t itself
-// follows the table whose tail was asked for before. Pebble looks into all tables of a
-// level, one after another, before it compacts them.
+// lookAtTails starts fetching the tails of the tables that follow t by key when t is
+// the third in a row whose tail is asked for. Pebble looks into all tables of a level,
+// one after another, before it compacts them.
 func (f *FS) lookAtTails(t *Table) {
 	f.mu.Lock()
 	before := f.tailed
-	f.tailed = t
 	f.mu.Unlock()
-	if before == nil || f.after(before) != t {
+	follows := before != nil && f.after(before) == t
+	f.mu.Lock()
+	if f.tailed = t; follows {
+		f.tailRun++
+	} else {
+		f.tailRun = 0
+	}
+	run := f.tailRun
+	f.mu.Unlock()
+	if run < 2 {
 		return
 	}
 	for range tailsAhead {
@@ -169,7 +177,7 @@ func (f *remoteFile) Read(p []byte) (int, error) {
 	pos := f.pos
 	f.mu.Unlock()
 	n, err := f.ReadAt(p, pos)
-	if n > 0 && err == io.EOF {
+	if n > 0 && errors.Is(err, io.EOF) {
 		err = nil
 	}
 	f.mu.Lock()

@@ -81,7 +81,7 @@ func take(ctx context.Context, p *partition.Partition, opts Options) (Result, er
 		return Result{}, fmt.Errorf("clear checkpoint directory: %w", err)
 	}
 	defer held.FS.RemoveAll(dir)
-	at, err := held.DB.Checkpoint(dir)
+	at, err := held.DB.Checkpoint(ctx, dir)
 	if err != nil {
 		return Result{}, err
 	}
@@ -129,7 +129,7 @@ func settle(ctx context.Context, db *store.DB, opts Options) {
 	if opts.Settle <= 0 {
 		return
 	}
-	if err := db.Flush(); err != nil {
+	if err := db.Flush(ctx); err != nil {
 		return // Checkpoint will say it
 	}
 	ctx, cancel := context.WithTimeout(ctx, opts.Settle)

@@ -166,8 +166,10 @@ func TestFaults(t *testing.T) {
 		w.Check()
 		w.Commit(p, 2)
 		w.take(p)
-		w.Check()
-		faults.Release()
+		if len(faults.Delayed()) > 0 {
+			w.Check()
+			faults.Release()
+		}
 		w.Check()
 		other := w.Process(w.Bucket, store.Live)
 		w.Commit(other, 2)
@@ -175,7 +177,6 @@ func TestFaults(t *testing.T) {
 		w.Commit(p, 1)
 		w.take(p)
 		w.Check()
-		w.CheckHistory()
 	})
 }
 

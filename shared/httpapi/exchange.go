@@ -75,7 +75,7 @@ func (x *exchange) end() {
 // panicked answers for a handler that could not. When its answer had begun, the
 // connection is cut, so that half an answer is not taken for a whole one.
 func (x *exchange) panicked(p any) {
-	if p == http.ErrAbortHandler {
+	if p == http.ErrAbortHandler { //nolint:errorlint // the very value that net/http looks for
 		panic(p)
 	}
 	x.api.Log.LogAttrs(x.r.Context(), slog.LevelError, "handler panicked",

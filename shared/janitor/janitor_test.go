@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,10 +148,10 @@ func (w world) settle() {
 	w.Helper()
 	for range 4 {
 		w.clean()
-		w.Check()
 		w.Clock.Advance(grace)
 	}
 	w.clean()
+	w.Check()
 }
 
 func (w world) usage() janitor.Usage {
@@ -201,7 +202,7 @@ func TestIdle(t *testing.T) {
 	}
 	w.Clock.Advance(1000 * time.Hour)
 	run()
-	p2 := w.Process(recorder, store.Live)
+	p2 := w.Process(recorder, store.Lazy)
 	recorder.Reset()
 	if result := w.take(p2); result.Taken {
 		t.Errorf("a checkpoint of nothing new: %+v", result)
@@ -294,10 +295,9 @@ func TestProofAge(t *testing.T) {
 
 // at runs do, once, before the nth call of a kind on keys that contain a part.
 func at(op blobtest.Op, part string, do func()) func(blobtest.Call) blobtest.Fault {
-	done := false
+	var done atomic.Bool
 	return func(c blobtest.Call) blobtest.Fault {
-		if !done && c.Op == op && strings.Contains(c.Key, part) {
-			done = true
+		if c.Op == op && strings.Contains(c.Key, part) && !done.Swap(true) {
 			do()
 		}
 		return blobtest.None
@@ -536,6 +536,67 @@ func TestJunk(t *testing.T) {
 		t.Errorf("an export of a day ago: %v, want it gone", err)
 	}
 	w.Check()
+}
+
+// Of a branch that is gone, what another one's fork stands on stays until that goes too.
+func TestForkOfGoneBranch(t *testing.T) {
+	w := inMemory(t)
+	w.Commit(w.Process(w.Bucket, store.Live), 1)
+	old := catalog.Prefix("old-bbbbbbbb", 0)
+	segment := func(from, to commitlog.Seq) string {
+		return commitlog.SegmentKey(old+"/", commitlog.SegmentName{From: from, To: to, Nonce: "n"})
+	}
+	stays := []string{old + "/log/" + commitlog.Seq(1).String(), old + "/log/" + commitlog.Seq(3).String(), old + "/manifest", segment(1, 3), segment(2, 2)}
+	goes := []string{old + "/log/" + commitlog.Seq(4).String(), old + "/checkpoints/1", segment(4, 6), "branches/old-bbbbbbbb/p001/manifest"}
+	for _, key := range slices.Concat(stays, goes) {
+		w.put(key)
+	}
+	w.swapRoots(func(r *catalog.Roots) {
+		r.Branches = append(r.Branches, catalog.Branch{Name: "fork-cccccccc", Forks: []catalog.Root{{Branch: "old-bbbbbbbb", End: 3}}})
+	})
+	w.settle()
+	if got := w.Keys("branches/old-bbbbbbbb/"); !slices.Equal(got, stays) {
+		t.Errorf("what stays is %q, want %q", got, stays)
+	}
+	if report := w.clean(); report.Unreached != 0 {
+		t.Errorf("report = %+v, want nothing unreached", report)
+	}
+	w.swapRoots(func(r *catalog.Roots) { r.Branches = r.Branches[:1] })
+	w.settle()
+	if got := w.Keys("branches/old-bbbbbbbb/"); len(got) != 0 {
+		t.Errorf("after the fork went there is %q", got)
+	}
+}
+
+// A commit whose PUT arrives hours later, below the floor, is no history.
+func TestLateCommit(t *testing.T) {
+	w := inMemory(t)
+	faults := blobtest.NewFaults(w.Bucket, nil)
+	p := w.Process(faults, store.Live)
+	w.Commit(p, 5)
+	var first atomic.Bool
+	faults.Decide(func(c blobtest.Call) blobtest.Fault {
+		if c.Op == blobtest.Put && strings.Contains(c.Key, "/log/") && !first.Swap(true) {
+			return blobtest.Delayed
+		}
+		return blobtest.None
+	})
+	w.Commit(p, 1)
+	w.hours(p, 3)
+	if done := faults.Release(); len(done) != 1 || done[0].Err != nil {
+		t.Fatalf("released %v: the test shows nothing", done)
+	}
+	key := w.Prefix() + "/log/" + commitlog.Seq(6).String()
+	if len(w.Keys(key)) != 1 {
+		t.Fatal("the late commit is not there: the test shows nothing")
+	}
+	w.Check()
+	w.clean()
+	if len(w.Keys(key)) != 0 {
+		t.Error("the late commit stays")
+	}
+	w.Check()
+	w.CheckHistory()
 }
 
 // A floor that was raised counts from the look that followed, not from the swap.

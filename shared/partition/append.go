@@ -12,7 +12,11 @@ import (
 type Base struct {
 	*View
 	Time int64 // for the commit: after the last one, and now
-	Date int64 // newest Date of the bucket known, in nanoseconds since 1970 UTC
+
+	// Date is the newest Date of the bucket known, in nanoseconds since 1970 UTC, or
+	// what it must be by now: our clock was right within 5 s when the bucket answered
+	// last, which may be long ago. It is not positive when the bucket gave none.
+	Date int64
 }
 
 // Base takes the state to decide on. It refuses with ErrClock when this machine's
@@ -26,8 +30,12 @@ func (p *Partition) Base() (*Base, error) {
 	if p.skew > maxSkew || p.skew < -maxSkew {
 		return nil, fmt.Errorf("%s off the bucket's, at most %s is allowed: %w", p.skew, maxSkew, ErrClock)
 	}
-	b := &Base{View: p.view(), Date: p.date.UnixNano()}
-	b.Time = max(p.Now().UnixNano(), b.Position().Time+1)
+	b := &Base{View: p.view()}
+	now := p.Now()
+	b.Time = max(now.UnixNano(), b.Position().Time+1)
+	if !p.date.IsZero() {
+		b.Date = later(p.date, now.Add(-maxSkew)).UnixNano()
+	}
 	return b, nil
 }
 

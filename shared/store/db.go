@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -121,9 +123,13 @@ func Open(o Options) (*DB, error) {
 	return db, nil
 }
 
+// diskFullWait is how long all writing waits when the disk is full: Pebble tries again
+// at once, and for ever.
+const diskFullWait = 500 * time.Millisecond
+
 func pebbleOptions(o Options) *pebble.Options {
 	opts := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          vfs.OnDiskFull(o.FS, func() { time.Sleep(diskFullWait) }),
 		Cache:                       pebble.NewCache(o.Cache + memTables),
 		DisableWAL:                  true, // the log in the bucket is the truth
 		FormatMajorVersion:          pebbleFormat,
@@ -296,13 +302,20 @@ func addOps(batch *pebble.Batch, c *commitlog.Commit) error {
 	return nil
 }
 
-// Flush writes what was applied into tables.
-func (db *DB) Flush() error {
+// Flush writes what was applied into tables. On a disk that is full it waits for room
+// until ctx is done.
+func (db *DB) Flush(ctx context.Context) error {
 	db.mu.Lock()
 	before := db.memory
 	db.mu.Unlock()
-	if err := db.pebble.Flush(); err != nil {
+	flushed, err := db.pebble.AsyncFlush()
+	if err != nil {
 		return fmt.Errorf("flush database: %w", err)
+	}
+	select {
+	case <-flushed:
+	case <-ctx.Done():
+		return fmt.Errorf("flush database: %w", ctx.Err())
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -313,8 +326,8 @@ func (db *DB) Flush() error {
 
 // Checkpoint flushes and makes a consistent copy of the database in a new directory
 // of the same file system, linking what it can, and returns the position inside it.
-func (db *DB) Checkpoint(dir string) (Position, error) {
-	if err := db.Flush(); err != nil {
+func (db *DB) Checkpoint(ctx context.Context, dir string) (Position, error) {
+	if err := db.Flush(ctx); err != nil {
 		return Position{}, err
 	}
 	if err := db.pebble.Checkpoint(dir); err != nil {

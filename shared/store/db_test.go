@@ -293,7 +293,7 @@ func TestCheckpoint(t *testing.T) {
 			fs := vfs.NewMem()
 			db := open(t, Options{FS: fs, Use: use, Genesis: genesis})
 			commits := history(30)
-			if at, err := db.Checkpoint("empty"); err != nil || at.Seq != 0 {
+			if at, err := db.Checkpoint(t.Context(), "empty"); err != nil || at.Seq != 0 {
 				t.Errorf("Checkpoint() of nothing = %+v, %v", at, err)
 			}
 			for n := 10; n <= 30; n += 10 {
@@ -301,7 +301,7 @@ func TestCheckpoint(t *testing.T) {
 					t.Fatal(err)
 				}
 				dir := fmt.Sprintf("checkpoint-%d", n)
-				at, err := db.Checkpoint(dir)
+				at, err := db.Checkpoint(t.Context(), dir)
 				if err != nil || at != after(commits[n-1]) {
 					t.Errorf("Checkpoint() = %+v, %v, want seq %d", at, err, n)
 				}
@@ -333,7 +333,7 @@ func TestCheckpointUnderWrites(t *testing.T) {
 	})
 	for i := range 10 {
 		dir := fmt.Sprintf("checkpoint-%d", i)
-		at, err := db.Checkpoint(dir)
+		at, err := db.Checkpoint(t.Context(), dir)
 		if err != nil {
 			t.Fatalf("Checkpoint() = %v", err)
 		}
@@ -353,7 +353,7 @@ func TestReopen(t *testing.T) {
 	if err := db.Apply(commits[:5]...); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Flush(); err != nil {
+	if err := db.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if db.TableBytes() == 0 {
@@ -418,7 +418,7 @@ func TestBlockCacheKeepsItsSize(t *testing.T) {
 	if got, want := db.Unflushed(), int64(100*2*len(large)); got < want || got > want+100*200 {
 		t.Errorf("Unflushed() = %d, want about %d", got, want)
 	}
-	if err := db.Flush(); err != nil {
+	if err := db.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := db.Unflushed(); got != 0 {

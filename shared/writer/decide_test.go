@@ -390,6 +390,10 @@ func TestPeriods(t *testing.T) {
 	if again := decide(plain); again.changed || again.Thread != two.Thread {
 		t.Errorf("a quarter later: %+v, want the answer of %+v", again, two)
 	}
+	decide(b.command(alice, create()))
+	if again := decide(plain); again.changed || again.Thread != two.Thread {
+		t.Errorf("a quarter later, after a commit: %+v, want the answer of %+v", again, two)
+	}
 	if again := decide(first); again.changed || again.Thread != one.Thread {
 		t.Errorf("a quarter later: %+v", again)
 	}
@@ -398,12 +402,12 @@ func TestPeriods(t *testing.T) {
 	if again := decide(second); again.changed || again.Thread != one.Thread {
 		t.Errorf("by its key: %+v", again)
 	}
-	if totals := b.audit(); totals.Commands != 2 {
-		t.Errorf("%d commands, want 2: nothing was committed since", totals.Commands)
+	if totals := b.audit(); totals.Commands != 3 {
+		t.Errorf("%d commands, want 3: nothing was committed since", totals.Commands)
 	}
 	decide(b.command(alice, create()))
-	if totals := b.audit(); totals.Commands != 1 || totals.Idempotency != 1 {
-		t.Errorf("%d commands and %d keys, want 1 and 1: the first quarter is gone", totals.Commands, totals.Idempotency)
+	if totals := b.audit(); totals.Commands != 2 || totals.Idempotency != 1 {
+		t.Errorf("%d commands and %d keys, want 2 and 1: the first quarter is gone", totals.Commands, totals.Idempotency)
 	}
 	if b.has(store.KeyCommand(quarterOf(first.NotAfter-int64(chat.Lifetime))-2, first.ID)) {
 		t.Error("entry of an old quarter is still there")

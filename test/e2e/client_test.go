@@ -157,20 +157,24 @@ func (c *client) list(t *testing.T, p *process, thread string, limit int, cursor
 // maxPages ends the reading of a thread whose pages never do.
 const maxPages = 2000
 
-// all reads a thread backwards, page by page. The result is oldest first.
+// all reads a thread backwards, page by page, while others may post to it. The result
+// is oldest first.
 func (c *client) all(t *testing.T, p *process, thread string) []message {
 	t.Helper()
 	var pages [][]message
-	cursor, total := "", 0
+	cursor, total, read := "", 0, 0
 	for range maxPages {
 		got := c.list(t, p, thread, 1000, cursor)
+		if len(pages) == 0 {
+			total = got.Pagination.Total
+		}
 		pages = append(pages, got.Messages)
-		total += len(got.Messages)
+		read += len(got.Messages)
 		if !got.Pagination.HasBefore {
-			if got.Pagination.Total != total {
-				t.Errorf("total of %s = %d, but it has %d messages", thread, got.Pagination.Total, total)
+			if total != read {
+				t.Errorf("total of %s = %d, but it has %d messages", thread, total, read)
 			}
-			return reversed(pages, total)
+			return reversed(pages, read)
 		}
 		cursor = "before=" + url.QueryEscape(got.Pagination.Before)
 	}

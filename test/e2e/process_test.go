@@ -90,7 +90,7 @@ func launch(t *testing.T, db string, flags ...string) *process {
 func (p *process) follow(out io.Reader) {
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadBytes('\n')
-	if err == nil && json.Unmarshal(line, &p.hello) == nil {
+	if err == nil && json.Unmarshal(line, &p.hello) == nil && p.URL != "" {
 		close(p.ready)
 	}
 	io.Copy(io.Discard, lines) // ends with the process

@@ -257,7 +257,7 @@ func copyFile(ctx context.Context, to io.Writer, from io.Reader) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := io.CopyN(to, from, 1<<20); err == io.EOF {
+		if _, err := io.CopyN(to, from, 1<<20); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
