@@ -97,7 +97,7 @@ var options = []option{
 	{TuningOptions, "floor-age", "DURATION", "1h", "how long the log's floor stands before commits below it are deleted", func(c *Config, s string) error {
 		return readDuration(&c.FloorAge, s, time.Second, 30*24*time.Hour)
 	}},
-	{TuningOptions, "proof-age", "DURATION", "5m", "how long a proof that the log ends is fresh; at most --floor-age", func(c *Config, s string) error {
+	{TuningOptions, "proof-age", "DURATION", "5m", "how long a proof that the log ends is fresh; at most half of --floor-age", func(c *Config, s string) error {
 		return readDuration(&c.ProofAge, s, time.Millisecond, 5*time.Minute)
 	}},
 	{TuningOptions, "max-stale", "DURATION", "10s", "how old the answer to a stale read may be", func(c *Config, s string) error {
@@ -229,8 +229,8 @@ func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
 	if set.Lookup("db") != nil && c.Bucket == "" {
 		wrong = append(wrong, errors.New("--db: say where the store lies (or set BOBBIN_DB)"))
 	}
-	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && c.ProofAge > c.FloorAge {
-		wrong = append(wrong, errors.New("--proof-age: longer than --floor-age"))
+	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && 2*c.ProofAge > c.FloorAge {
+		wrong = append(wrong, errors.New("--proof-age: more than half of --floor-age"))
 	}
 	roles := map[string]string{}
 	for _, role := range []struct {

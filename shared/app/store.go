@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -172,7 +173,7 @@ func (s *Store) start() {
 	s.writers = &writer.Set{Store: s.Catalog}
 	for _, p := range s.partitions {
 		loop := compactor.StartLoop(p, compactor.LoopOptions{
-			Options: compactor.Options{Window: s.cfg.Window, Nonce: newNonce, Now: time.Now},
+			Options: compactor.Options{Window: s.cfg.Window, Young: min(s.cfg.Grace, time.Hour), Nonce: newNonce, Now: time.Now},
 			Log:     s.log,
 		})
 		s.compactors = append(s.compactors, loop)
@@ -187,7 +188,11 @@ func (s *Store) start() {
 			},
 		}))
 	}
-	s.janitor = janitor.StartLoop(janitor.LoopOptions{Options: s.janitorOptions()})
+	s.janitor = janitor.StartLoop(janitor.LoopOptions{
+		Options: s.janitorOptions(),
+		Every:   min(10*time.Minute, max(time.Second, min(s.cfg.Grace, s.cfg.FloorAge)/4)),
+		Jitter:  func(every time.Duration) time.Duration { return mathrand.N(every/8 + 1) },
+	})
 	s.service = s.newService(s.writers)
 }
 
@@ -198,6 +203,7 @@ func (s *Store) janitorOptions() janitor.Options {
 		Window:   s.cfg.Window,
 		Grace:    s.cfg.Grace,
 		FloorAge: s.cfg.FloorAge,
+		Release:  Version,
 		Log:      s.log,
 	}
 }

@@ -18,6 +18,9 @@ import (
 // Options says how to take a checkpoint.
 type Options struct {
 	Window time.Duration // the restore window; 0 means 7 days, 24 hours on a folder
+	// Young is under what age an upload may still be named by a manifest that lost a
+	// swap: what is older the janitor may have condemned. 0 means 1 hour.
+	Young  time.Duration
 	Settle time.Duration // how long the database may compact before; 0 for a live one, which compacts by itself
 	Nonce  func() string // names uploads: 8 to 40 letters and digits, never the same twice; called concurrently
 	Now    func() time.Time
@@ -26,9 +29,7 @@ type Options struct {
 const (
 	defaultWindow = 7 * 24 * time.Hour
 	folderWindow  = 24 * time.Hour
-	// youngUpload is under what age an upload may be named by a manifest: what is older
-	// may have been condemned by the janitor.
-	youngUpload = time.Hour
+	defaultYoung  = time.Hour
 	// maxStep is how far behind an earlier answer of the bucket a later one may be dated.
 	maxStep   = 5 * time.Second
 	maxRounds = 5
@@ -47,6 +48,9 @@ type Result struct {
 // nothing where the newest one has everything. Only one Take a partition may be under
 // way in a process; of several processes one wins and the others start over.
 func Take(ctx context.Context, p *partition.Partition, opts Options) (Result, error) {
+	if opts.Young <= 0 {
+		opts.Young = defaultYoung
+	}
 	if opts.Window <= 0 {
 		opts.Window = defaultWindow
 		if _, folder := p.Bucket.(blob.Folder); folder {
@@ -177,7 +181,7 @@ func publish(ctx context.Context, p *partition.Partition, m *checkpoint.Manifest
 		if !errors.Is(err, checkpoint.ErrLostSwap) || named == nil {
 			return nil, err
 		}
-		if age := named.Date.Sub(began); named.Checkpoint != m.Checkpoint || age >= youngUpload || age < -maxStep {
+		if age := named.Date.Sub(began); named.Checkpoint != m.Checkpoint || age >= opts.Young || age < -maxStep {
 			return nil, err
 		}
 		m = named

@@ -57,7 +57,7 @@ func (r *run) tidy(ctx context.Context, at place, log []commitlog.Seq) error {
 // once segments hold every commit below it that a root needs.
 func (r *run) due(ctx context.Context, at place, m *checkpoint.Manifest) (next checkpoint.Manifest, due bool, err error) {
 	next = *m
-	if len(m.Thin(m.Past(), r.Window, m.Date.Add(-thinLate))) < len(m.History) {
+	if len(m.Thin(m.Past(), r.Window, m.Date.Add(-min(thinLate, r.Window)))) < len(m.History) {
 		next.History = m.Thin(m.Past(), r.Window, m.Date)
 		due = true
 	}

@@ -30,9 +30,12 @@ type Options struct {
 	Bucket blob.Bucket
 	Store  *catalog.Store // which store it must be; its branches are read anew
 
-	Window   time.Duration // the restore window; 0 means 7 days, 24 hours on a folder
-	Grace    time.Duration // from unreached to deleted; 0 means 24 hours, 1 hour on a folder, the least
-	FloorAge time.Duration // from a floor seen to commits deleted below it; 1 hour is the default and the least
+	Window time.Duration // the restore window; 0 means 7 days, 24 hours on a folder
+	Grace  time.Duration // from unreached to deleted; 0 means 24 hours, 1 hour on a folder. A
+	// compactor must not name an upload that is older (its Young)
+	// FloorAge is from a floor seen to commits deleted below it; 0 means 1 hour. It must
+	// be several times what any process takes for a fresh proof
+	FloorAge time.Duration
 
 	Now     func() time.Time // only says when a manifest was written; nil for time.Now
 	Nonce   func() string    // makes every version of the notes its own; nil for random ones
@@ -45,10 +48,9 @@ type Options struct {
 }
 
 const (
-	minGrace    = time.Hour // a compactor may name what it uploaded for so long
-	minFloorAge = time.Hour
-	exportAge   = 24 * time.Hour
-	thinLate    = time.Hour // how far an entry may be out of the window before it is due
+	defaultFloorAge = time.Hour
+	exportAge       = 24 * time.Hour
+	thinLate        = time.Hour // how far an entry may be out of a window, unless that is shorter, before it is due
 
 	parallel   = 8 // calls of the bucket at a time
 	fenceTries = 5
@@ -65,7 +67,9 @@ func (o *Options) fill() {
 	if o.Grace <= 0 {
 		o.Grace = grace
 	}
-	o.Grace, o.FloorAge = max(o.Grace, minGrace), max(o.FloorAge, minFloorAge)
+	if o.FloorAge <= 0 {
+		o.FloorAge = defaultFloorAge
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

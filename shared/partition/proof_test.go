@@ -85,6 +85,25 @@ func TestFoundCommitIsNoProof(t *testing.T) {
 	})
 }
 
+// Nor does a lost number: what has it is somebody's commit.
+func TestLostAppendIsNoProof(t *testing.T) {
+	inWorld(t, func(w *world) {
+		q := w.open(w.bucket)
+		r := blobtest.NewRecorder(w.bucket)
+		p := w.open(r)
+		w.commits(q, "q", 2)
+		r.Reset()
+		time.Sleep(4 * time.Minute)
+		_, err := w.try(p, "p")
+		w.is(err, commitlog.ErrLost)
+		w.wants(r, putLog(1), getLog(1))
+		time.Sleep(2 * time.Minute)
+		_, err = w.try(p, "p")
+		w.is(err, commitlog.ErrLost)
+		w.wants(r, putLog(2), getLog(2), "get manifest")
+	})
+}
+
 func TestFolderAlwaysLooks(t *testing.T) {
 	w := &world{T: t}
 	folder, err := fileblob.Open(t.TempDir(), fileblob.Options{})
