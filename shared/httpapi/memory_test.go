@@ -206,8 +206,14 @@ func (m *memory) importThread(cmd *chat.Command, a *chat.ImportThread) (chat.Res
 	return result, err
 }
 
-func (m *memory) post(caller chat.Owner, t *memoryThread, in []chat.NewMessage) (chat.Result, error) {
+func (m *memory) post(caller chat.Owner, t *memoryThread, in []chat.NewMessage) (_ chat.Result, err error) {
 	result := chat.Result{Thread: t.ID}
+	before := *t // all of them or none
+	defer func() {
+		if err != nil {
+			*t = before
+		}
+	}()
 	for _, n := range in {
 		if known := t.named(n.ClientID); known != nil {
 			if known.Content != n.Content {

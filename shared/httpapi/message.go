@@ -81,6 +81,55 @@ func (a *API) postMessage(x *exchange) error {
 	return x.answerMessage(http.StatusCreated, result, err)
 }
 
+// batchRequest is the payload of post-messages.
+type batchRequest struct {
+	Messages []messageRequest `json:"messages"`
+}
+
+// posts checks the payload's fields.
+func (a *API) posts(in *batchRequest) ([]chat.Post, error) {
+	switch {
+	case len(in.Messages) == 0:
+		return nil, fieldError("messages", "cannot be empty")
+	case len(in.Messages) > maxMessages:
+		return nil, fieldError("messages", "cannot exceed 100")
+	}
+	f := fields{now: a.Now().UnixNano()}
+	posts := make([]chat.Post, len(in.Messages))
+	for i := range in.Messages {
+		posts[i] = in.Messages[i].post(&f)
+	}
+	return posts, f.err
+}
+
+// postMessages appends messages to a thread, all or none.
+func (a *API) postMessages(x *exchange) error {
+	thread, err := x.thread()
+	if err != nil {
+		return err
+	}
+	call, err := x.changing()
+	if err != nil {
+		return err
+	}
+	var in batchRequest
+	if err := x.decode(&call, &in, max(MaxBatchBody, a.MaxBody), errMessagePayload); err != nil {
+		return err
+	}
+	posts, err := a.posts(&in)
+	if err != nil {
+		return err
+	}
+	result, err := a.Service.PostMessages(x.r.Context(), call, thread, posts)
+	x.at(result.Position)
+	if err != nil {
+		return err
+	}
+	x.out = append(appendKeys(append(x.out[:0], '{'), result.Messages), '}')
+	x.answer(http.StatusCreated)
+	return nil
+}
+
 // answerMessage answers a change of one message.
 func (x *exchange) answerMessage(status int, result chat.Result, err error) error {
 	x.at(result.Position)

@@ -20,6 +20,7 @@ var Routes = []Route{
 	{"update-thread", http.MethodPut, "/frontend/v1/threads/{thread}", "", (*API).updateThread},
 	{"delete-thread", http.MethodDelete, "/frontend/v1/threads/{thread}", "", (*API).deleteThread},
 	{"post-message", http.MethodPost, "/frontend/v1/threads/{thread}/messages", "", (*API).postMessage},
+	{"post-messages", http.MethodPost, "/frontend/v1/threads/{thread}/messages/batch", "", (*API).postMessages},
 	{"list-messages", http.MethodGet, "/frontend/v1/threads/{thread}/messages", "", (*API).listMessages},
 	{"get-message", http.MethodGet, "/frontend/v1/threads/{thread}/messages/{message}", "", (*API).getMessage},
 	{"update-message", http.MethodPut, "/frontend/v1/threads/{thread}/messages/{message}", "", (*API).updateMessage},

@@ -24,7 +24,7 @@ type threadUpdate struct {
 	Title string `json:"title"`
 }
 
-// maxMessages is how many messages a thread may be created with.
+// maxMessages is how many messages one request may bring.
 const maxMessages = 100
 
 // createThread makes a thread, with messages when the payload has some.
@@ -84,15 +84,20 @@ func (x *exchange) answerCreated(result chat.Result) {
 	}
 	x.out = append(x.out[:0], '{')
 	x.out = appendKey(x.out, "key", result.Thread)
-	x.out = append(appendName(x.out, "keys"), '[')
-	for i, id := range result.Messages {
-		if i > 0 {
-			x.out = append(x.out, ',')
-		}
-		x.out = append(id.AppendTo(append(x.out, '"')), '"')
-	}
-	x.out = append(x.out, `]}`...)
+	x.out = append(appendKeys(x.out, result.Messages), '}')
 	x.answer(http.StatusCreated)
+}
+
+// appendKeys appends the keys of messages as a member.
+func appendKeys(b []byte, messages []chat.MessageID) []byte {
+	b = append(appendName(b, "keys"), '[')
+	for i, id := range messages {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(id.AppendTo(append(b, '"')), '"')
+	}
+	return append(b, ']')
 }
 
 // getThread shows a thread.

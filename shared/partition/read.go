@@ -175,6 +175,12 @@ func (p *Partition) Probe(ctx context.Context) error {
 		p.mu.Unlock()
 		return ErrClosed
 	}
+	if _, folder := p.Bucket.(blob.Folder); folder {
+		p.work.Add(1)
+		p.mu.Unlock()
+		defer p.work.Done()
+		return p.probeToEnd() // two calls of the system: less than waiting for another's
+	}
 	if p.next == nil {
 		p.next = &round{done: make(chan struct{})}
 	}
