@@ -101,8 +101,10 @@ func (s *search) probes() []Seq {
 	switch {
 	case s.bound == next:
 		return nil
+	case s.log.folder && s.bound == 0:
+		return consecutive(next, blockSize) // a look is cheap, and decoding takes both cores
 	case s.log.folder:
-		return []Seq{next}
+		return consecutive(next, s.bound-next)
 	case s.bound != 0:
 		return within(next, s.bound)
 	}
@@ -112,6 +114,15 @@ func (s *search) probes() []Seq {
 	asked := s.blockEnds(append(within(next, end), end), end+blockSize)
 	s.ends = min(2*s.ends, maxEnds)
 	return asked
+}
+
+// consecutive is some seqs, one after the other.
+func consecutive(from, n Seq) []Seq {
+	seqs := make([]Seq, n)
+	for i := range seqs {
+		seqs[i] = from + Seq(i)
+	}
+	return seqs
 }
 
 // within chooses probes among the seqs from one to before another: all of them when they

@@ -153,8 +153,12 @@ func TestTailOnFolder(t *testing.T) {
 	if err != nil || !sameCommits(tail.Commits, want) {
 		t.Errorf("Tail() = %d commits, %v, want %d", len(tail.Commits), err, len(want))
 	}
-	if n := recorder.Count(); n != 21 {
-		t.Errorf("Tail() made %d calls, want one for each commit and one more", n)
+	if n := recorder.Count(); n != 1+2*blockSize {
+		t.Errorf("Tail() made %d calls, want the next and two blocks of looks", n)
+	}
+	recorder.Reset()
+	if tail, err := l.Tail(t.Context(), 20, want[19].Hash()); err != nil || len(tail.Commits) != 0 || recorder.Count() != 1 {
+		t.Errorf("an empty Tail() = %d commits, %v in %d calls, want one", len(tail.Commits), err, recorder.Count())
 	}
 }
 

@@ -110,7 +110,7 @@ func Open(o Options) (*DB, error) {
 		room.close()
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	db := &DB{pebble: p, opts: opts, budget: memTable / 2, room: room}
+	db := &DB{pebble: p, opts: opts, budget: memTable / 4, room: room}
 	db.room.look(p)
 	if o.At != nil {
 		db.position = *o.At
