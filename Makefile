@@ -6,6 +6,7 @@ BIN      := bin/bobbin
 DB       ?= data
 FUZZTIME ?= 10s
 DATA     ?=
+FAR      ?=
 PACKAGES ?= ./...
 
 .DEFAULT_GOAL := help
@@ -43,11 +44,13 @@ fuzz: ## run every fuzz test for FUZZTIME (default 10s) each
 		done; \
 	done
 
-bench: build ## measure Bobbin and write docs/benchmarks.md (DATA=file.ndjson.gz for imports)
+bench: build ## measure Bobbin and write docs/benchmarks.md (DATA=file.ndjson.gz for imports, FAR=messages)
 	cd test/bench && $(GO) run ./cmd/bobbin-bench --bobbin ../../$(BIN) $(if $(DATA),--data $(abspath $(DATA))) --out ../../docs/benchmarks.md
+	scripts/bench-far $(FAR) >> docs/benchmarks.md
 
 bench-peer: build ## measure Bobbin and PostgreSQL in the same run (scripts/install-bench-peer)
 	cd test/bench && $(GO) run ./cmd/bobbin-bench --bobbin ../../$(BIN) --peer $(if $(DATA),--data $(abspath $(DATA))) --out ../../docs/benchmarks.md
+	scripts/bench-far $(FAR) >> docs/benchmarks.md
 
 clean: ## remove what was built; stores stay
 	rm -rf bin
