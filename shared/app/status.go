@@ -25,9 +25,9 @@ type Status struct {
 
 	TableBytes     int64 `json:"tables_bytes"`    // of the newest checkpoints
 	LiveBytes      int64 `json:"live_bytes"`      // of everything that the newest checkpoints reach
-	WindowBytes    int64 `json:"window_bytes"`    // kept only for the restore window, log apart
+	WindowBytes    int64 `json:"window_bytes"`    // kept only for the restore window, segments among them
 	CondemnedBytes int64 `json:"condemned_bytes"` // waiting out their grace
-	LogBytes       int64 `json:"log_bytes"`       // commits and segments
+	LogBytes       int64 `json:"log_bytes"`       // single commits
 }
 
 // PartitionStatus is one partition.

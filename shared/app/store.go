@@ -147,6 +147,9 @@ func (s *Store) openPartitions(ctx context.Context, use store.Use, dir string) e
 				Log:        s.log,
 				ProofAge:   s.cfg.ProofAge,
 			})
+			if err == nil {
+				s.Metrics.ReplicaOpened()
+			}
 			return err
 		})
 	}
@@ -163,6 +166,7 @@ func (s *Store) closePartitions() error {
 	for _, p := range s.partitions {
 		if p != nil {
 			errs = append(errs, p.Close())
+			s.Metrics.ReplicaClosed()
 		}
 	}
 	return errors.Join(errs...)
@@ -172,18 +176,20 @@ func (s *Store) closePartitions() error {
 func (s *Store) start() {
 	s.writers = &writer.Set{Store: s.Catalog}
 	for _, p := range s.partitions {
+		metrics := s.Metrics.Partition(p.Number)
+		measure(metrics, p)
 		loop := compactor.StartLoop(p, compactor.LoopOptions{
 			Options: compactor.Options{Window: s.cfg.Window, Young: min(s.cfg.Grace, time.Hour), Nonce: newNonce, Now: time.Now},
 			Log:     s.log,
+			Taken:   func(compactor.Result, error) { measure(metrics, p) },
 		})
 		s.compactors = append(s.compactors, loop)
-		metrics := s.Metrics.Partition(p.Number)
 		s.writers.Writers = append(s.writers.Writers, writer.New(p, writer.Options{
 			Hasher:  s.hasher(),
 			Log:     s.log,
 			Metrics: metrics,
 			Committed: func(tail partition.Tail) {
-				metrics.Tail(tail.Commits)
+				measure(metrics, p)
 				loop.Committed(tail)
 			},
 		}))
@@ -194,6 +200,16 @@ func (s *Store) start() {
 		Jitter:  func(every time.Duration) time.Duration { return mathrand.N(every/8 + 1) },
 	})
 	s.service = s.newService(s.writers)
+}
+
+// measure tells the metrics how a partition stands.
+func measure(metrics *telemetry.Partition, p *partition.Partition) {
+	m := p.Manifest()
+	metrics.Tail(p.Tail().Commits)
+	metrics.Format(m.Formats.Max)
+	if m.Seq > 0 {
+		metrics.Checkpoint(uint64(m.Seq), time.Unix(0, m.Time))
+	}
 }
 
 func (s *Store) janitorOptions() janitor.Options {

@@ -209,7 +209,7 @@ func (v *verifier) log(ctx context.Context, p *partition.Partition, m *checkpoin
 	if from == m.Seq {
 		return nil
 	}
-	_, err = commitlog.ReadSegments(ctx, v.bucket, p.Prefix()+"/", from+1, m.Seq, m.Hash)
+	_, err = commitlog.ReadSegments(ctx, v.bucket, p.Prefix(), from+1, m.Seq, m.Hash)
 	return v.found(p.Prefix()+"/segments", err)
 }
 
@@ -222,13 +222,13 @@ func (v *verifier) commits(ctx context.Context, p *partition.Partition, m *check
 	for ; from <= end; from += 256 {
 		commits, err := p.Commits(ctx, from, min(from+255, end))
 		if err != nil {
-			return hashes, v.found(fmt.Sprintf("%s/log/%s", p.Prefix(), from), err)
+			return hashes, v.found(commitlog.CommitKey(p.Prefix(), from), err)
 		}
 		for _, c := range commits {
 			v.report.Commits++
 			if before != nil && c.Prev != before.Hash() || c.Seq == m.Seq && c.Hash() != m.Hash {
 				err := fmt.Errorf("it does not chain to its neighbour: %w", commitlog.ErrDamaged)
-				if err := v.found(fmt.Sprintf("%s/log/%s", p.Prefix(), c.Seq), err); err != nil {
+				if err := v.found(commitlog.CommitKey(p.Prefix(), c.Seq), err); err != nil {
 					return hashes, err
 				}
 			}

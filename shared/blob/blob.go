@@ -37,6 +37,13 @@ var (
 	ErrUnavailable = errors.New("bucket is unavailable")
 )
 
+// NotStored reports whether a Put that ended in err certainly stored nothing and would
+// do no better if tried again. (ErrExists is another matter: there an earlier attempt
+// may be what it met.)
+func NotStored(err error) bool {
+	return errors.Is(err, ErrDenied) || errors.Is(err, ErrNotStored) || errors.Is(err, ErrInvalidKey)
+}
+
 // ETag names one version of one object. Equal tags mean the same version; equal
 // content under another tag is another version.
 type ETag string

@@ -28,7 +28,7 @@ func put(ctx context.Context, bucket blob.Bucket, key string, body []byte, when 
 		if err == nil {
 			return info.ETag, nil
 		}
-		if errors.Is(err, blob.ErrDenied) || errors.Is(err, blob.ErrNotStored) {
+		if blob.NotStored(err) {
 			return "", outcome(open, err)
 		}
 		last, open = err, open || !errors.Is(err, blob.ErrExists)

@@ -230,7 +230,7 @@ func putManifest(ctx context.Context, bucket blob.Bucket, prefix string, when bl
 			stored.ETag, stored.Date = info.ETag, info.Date
 			return &stored, nil
 		}
-		if certainlyNotStored(err) {
+		if blob.NotStored(err) {
 			return nil, outcome(open, err)
 		}
 		last, open = err, open || !errors.Is(err, blob.ErrExists)

@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -32,43 +31,37 @@ func pause(ctx context.Context, n int) error {
 	}
 }
 
-// certainlyNotStored reports whether a Put that ended in err stored nothing and would
-// do no better if tried again.
-func certainlyNotStored(err error) bool {
-	return errors.Is(err, blob.ErrDenied) || errors.Is(err, blob.ErrNotStored)
-}
-
 // putNew stores an object under a key that nobody else writes: the key carries a
 // nonce. After an answer that leaves it open, it reads the object back, and tries the
 // same bytes again where there is none.
-func putNew(ctx context.Context, bucket blob.Bucket, key string, put func() (blob.Info, error), same func([]byte) bool) (blob.Info, error) {
+func putNew(ctx context.Context, bucket blob.Bucket, key string, put func() (blob.Info, error), same func([]byte) bool) error {
 	open := false
 	var last error
 	for try := range tries {
 		if err := pause(ctx, try); err != nil {
-			return blob.Info{}, outcome(open, err)
+			return outcome(open, err)
 		}
-		info, err := put()
+		_, err := put()
 		if err == nil {
-			return info, nil
+			return nil
 		}
-		if certainlyNotStored(err) {
-			return blob.Info{}, outcome(open, err)
+		if blob.NotStored(err) {
+			return outcome(open, err)
 		}
 		last, open = err, true
 		found, err := bucket.Get(ctx, key)
 		if err == nil && same(found.Body) {
-			return found.Info, nil
+			return nil
 		}
 		if err == nil {
-			return blob.Info{}, fmt.Errorf("%s holds other bytes: %w", key, commitlog.ErrDamaged)
+			return fmt.Errorf("%s holds other bytes: %w", key, commitlog.ErrDamaged)
 		}
 	}
-	return blob.Info{}, outcome(open, last)
+	return outcome(open, last)
 }
 
 // putBody is putNew of bytes in memory.
-func putBody(ctx context.Context, bucket blob.Bucket, key string, body []byte) (blob.Info, error) {
+func putBody(ctx context.Context, bucket blob.Bucket, key string, body []byte) error {
 	put := func() (blob.Info, error) { return bucket.Put(ctx, key, body, blob.IfAbsent()) }
 	return putNew(ctx, bucket, key, put, func(found []byte) bool { return bytes.Equal(found, body) })
 }

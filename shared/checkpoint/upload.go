@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -61,9 +60,6 @@ type Uploaded struct {
 	Tables      int   // uploaded; those of the base not counted
 	TableBytes  int64 // uploaded in tables
 	ObjectBytes int64 // size of the checkpoint object
-
-	// Began is the bucket's Date of the first answer to this upload.
-	Began time.Time
 }
 
 // Upload stores the checkpoint in a directory as one object for each new table and one
@@ -108,11 +104,9 @@ func (u *uploader) run(ctx context.Context) (*Uploaded, error) {
 	u.done.Object = object
 	u.done.Key = ObjectKey(u.Prefix, u.Seq, u.Nonce())
 	u.done.ObjectBytes = int64(len(body))
-	info, err := putBody(ctx, u.bucket, u.done.Key, body)
-	if err != nil {
+	if err := putBody(ctx, u.bucket, u.done.Key, body); err != nil {
 		return nil, fmt.Errorf("put %s: %w", u.done.Key, err)
 	}
-	u.stored(info)
 	return &u.done, nil
 }
 
@@ -273,11 +267,10 @@ func (u *uploader) sendTable(ctx context.Context, t *Table) error {
 		return err
 	}
 	t.Nonce = u.Nonce()
-	info, err := putBody(ctx, u.bucket, t.Key(), body)
-	if err != nil {
+	if err := putBody(ctx, u.bucket, t.Key(), body); err != nil {
 		return fmt.Errorf("put table %s: %w", t.Name, err)
 	}
-	u.storedTable(info, t)
+	u.stored(t)
 	return nil
 }
 
@@ -294,11 +287,10 @@ func (u *uploader) linkTable(ctx context.Context, folder blob.Folder, t *Table) 
 	}
 	t.Nonce = u.Nonce()
 	put := func() (blob.Info, error) { return folder.PutFile(ctx, t.Key(), u.path(t.Name)) }
-	info, err := putNew(ctx, u.bucket, t.Key(), put, func(found []byte) bool { return sha256.Sum256(found) == t.SHA256 })
-	if err != nil {
+	if err := putNew(ctx, u.bucket, t.Key(), put, func(found []byte) bool { return sha256.Sum256(found) == t.SHA256 }); err != nil {
 		return fmt.Errorf("put table %s: %w", t.Name, err)
 	}
-	u.storedTable(info, t)
+	u.stored(t)
 	return nil
 }
 
@@ -328,23 +320,10 @@ func (u *uploader) survey(ctx context.Context, t *Table) error {
 	return t.survey(ctx, file, u.Reader)
 }
 
-func (u *uploader) storedTable(info blob.Info, t *Table) {
+// stored counts a table that was uploaded.
+func (u *uploader) stored(t *Table) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.done.Tables++
 	u.done.TableBytes += t.Size
-	u.began(info)
-}
-
-func (u *uploader) stored(info blob.Info) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.began(info)
-}
-
-// began keeps the earliest Date seen. The caller holds mu.
-func (u *uploader) began(info blob.Info) {
-	if !info.Date.IsZero() && (u.done.Began.IsZero() || info.Date.Before(u.done.Began)) {
-		u.done.Began = info.Date
-	}
 }

@@ -39,14 +39,18 @@ type Log struct {
 	recent [blockSize]*Commit // the newest commit known of each seq modulo 16, to be carried
 }
 
-// New returns the log under a partition's prefix, which ends in a slash.
+// New returns the log under a partition's prefix: "branches/<branch>/p<000>", without a
+// slash at its end.
 func New(bucket blob.Bucket, prefix string) *Log {
 	_, folder := bucket.(blob.Folder)
-	return &Log{bucket: bucket, prefix: prefix + "log/", folder: folder}
+	return &Log{bucket: bucket, prefix: prefix, folder: folder}
 }
 
 // Key is the key of a commit's object.
-func (l *Log) Key(seq Seq) string { return l.prefix + seq.String() }
+func (l *Log) Key(seq Seq) string { return CommitKey(l.prefix, seq) }
+
+// CommitKey is the key of a commit's object under a partition's prefix.
+func CommitKey(prefix string, seq Seq) string { return prefix + "/log/" + seq.String() }
 
 // Get reads a commit. Those of its predecessors that it carries are returned newest
 // first, each verified by hash. What is carried is a hint and no part of the log: where
@@ -138,7 +142,7 @@ func (l *Log) Append(ctx context.Context, c *Commit) (winner *Commit, date time.
 			l.Remember(c)
 			return nil, info.Date, nil
 		}
-		if certainlyNotStored(err) && !open {
+		if blob.NotStored(err) && !open {
 			return nil, info.Date, fmt.Errorf("append commit %s: %w", c.Seq, err)
 		}
 		exists := errors.Is(err, blob.ErrExists)
@@ -160,12 +164,6 @@ func (l *Log) Append(ctx context.Context, c *Commit) (winner *Commit, date time.
 			return nil, time.Time{}, fmt.Errorf("append commit %s: %w: %w; %w", c.Seq, ErrUnknown, err, readErr)
 		}
 	}
-}
-
-// certainlyNotStored reports whether a Put that ended in err stored nothing and would
-// do no better if tried again.
-func certainlyNotStored(err error) bool {
-	return errors.Is(err, blob.ErrDenied) || errors.Is(err, blob.ErrNotStored) || errors.Is(err, blob.ErrInvalidKey)
 }
 
 // sleep waits, and returns ctx's error as soon as ctx has ended.

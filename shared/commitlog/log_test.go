@@ -15,7 +15,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/blob/memblob"
 )
 
-const prefix = "branches/main-1/p000/"
+const prefix = "branches/main-1/p000"
 
 var (
 	genesis = Genesis("store", 0)
@@ -61,7 +61,7 @@ func TestAppend(t *testing.T) {
 	if recorder.Count() != 1 || recorder.Count(blobtest.Put) != 1 {
 		t.Errorf("an uncontended Append made %d calls, want 1 Put", recorder.Count())
 	}
-	if want := []string{prefix + "log/00000000000000000001"}; !slices.Equal(recorder.Stored(), want) {
+	if want := []string{prefix + "/log/00000000000000000001"}; !slices.Equal(recorder.Stored(), want) {
 		t.Errorf("stored %v, want %v", recorder.Stored(), want)
 	}
 	got, carried, date, err := l.Get(t.Context(), 1)

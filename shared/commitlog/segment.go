@@ -163,18 +163,17 @@ func isNonce(s string) bool {
 	return s != ""
 }
 
-// SegmentKey is the key of a segment under a partition's prefix, which ends in a slash.
+// SegmentKey is the key of a segment under a partition's prefix.
 func SegmentKey(prefix string, name SegmentName) string { return segmentDir(prefix) + name.String() }
 
-func segmentDir(prefix string) string { return prefix + "segments/" }
+func segmentDir(prefix string) string { return prefix + "/segments/" }
 
 // segmentTries bounds how often WriteSegment sends its object.
 const segmentTries = 5
 
-// WriteSegment stores commits as one segment under a partition's prefix, which ends in a
-// slash. An answer that leaves it open is followed by reading back. After an error the
-// segment may or may not be there: it harms nobody, and the next attempt takes another
-// nonce.
+// WriteSegment stores commits as one segment under a partition's prefix. An answer that
+// leaves it open is followed by reading back. After an error the segment may or may not
+// be there: it harms nobody, and the next attempt takes another nonce.
 func WriteSegment(ctx context.Context, bucket blob.Bucket, prefix string, commits []*Commit, nonce string) (SegmentName, error) {
 	body, err := EncodeSegment(commits)
 	if err != nil {
@@ -191,7 +190,7 @@ func WriteSegment(ctx context.Context, bucket blob.Bucket, prefix string, commit
 		if err == nil {
 			return name, nil
 		}
-		if certainlyNotStored(err) {
+		if blob.NotStored(err) {
 			return SegmentName{}, fmt.Errorf("write segment %s: %w", name, err)
 		}
 		switch found, readErr := bucket.Get(ctx, key); {
@@ -219,10 +218,10 @@ const parallelSegments = 8
 const segmentReach = 1 << 12
 
 // ReadSegments reads the commits from one seq to another, both included, from the
-// segments under a partition's prefix, which ends in a slash. A commit counts only where
-// it chains forward, hash by hash, to the last one, whose hash is given: the caller has
-// it from a manifest or from roots.json. Of several segments that overlap, any that
-// chains serves; others are passed over, damaged ones too.
+// segments under a partition's prefix. A commit counts only where it chains forward,
+// hash by hash, to the last one, whose hash is given: the caller has it from a manifest
+// or from roots.json. Of several segments that overlap, any that chains serves; others
+// are passed over, damaged ones too.
 func ReadSegments(ctx context.Context, bucket blob.Bucket, prefix string, from, to Seq, named Hash) ([]*Commit, error) {
 	if from == 0 || to < from {
 		return nil, fmt.Errorf("read segments %s to %s: no such range", from, to)

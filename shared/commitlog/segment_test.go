@@ -106,7 +106,7 @@ func TestEncodeSegmentRefuses(t *testing.T) {
 
 func TestSegmentKey(t *testing.T) {
 	name := SegmentName{From: 1, To: 64, Nonce: "abc7"}
-	const want = prefix + "segments/00000000000000000001-00000000000000000064-abc7"
+	const want = prefix + "/segments/00000000000000000001-00000000000000000064-abc7"
 	if got := SegmentKey(prefix, name); got != want {
 		t.Errorf("SegmentKey() = %s, want %s", got, want)
 	}
@@ -223,7 +223,7 @@ func TestReadSegments(t *testing.T) {
 	mustWrite(t, bucket, commits[45:80], "b") // overlaps
 	mustWrite(t, bucket, commits[80:], "b")
 	// Junk of every kind.
-	dir := prefix + "segments/"
+	dir := prefix + "/segments/"
 	mustPut(t, bucket, dir+"junk", nil)
 	mustPut(t, bucket, dir+"00000000000000000001-00000000000000000100-a", []byte("damaged"))
 	moved, err := EncodeSegment(commits[30:40])

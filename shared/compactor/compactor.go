@@ -138,10 +138,11 @@ func settle(ctx context.Context, db *store.DB, opts Options) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, opts.Settle)
 	defer cancel()
-	for tick := time.NewTicker(5 * time.Millisecond); !db.Quiet(); {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !db.Quiet() {
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return
 		case <-tick.C:
 		}
@@ -158,7 +159,7 @@ func segment(ctx context.Context, p *partition.Partition, m *checkpoint.Manifest
 	if commits[0].Prev != m.Hash || commits[len(commits)-1].Hash() != to.Hash {
 		return fmt.Errorf("commits %s to %s of the log are not those of the checkpoint: %w", m.Seq+1, to.Seq, commitlog.ErrDamaged)
 	}
-	_, err = commitlog.WriteSegment(ctx, p.Bucket, p.Prefix()+"/", commits, opts.Nonce())
+	_, err = commitlog.WriteSegment(ctx, p.Bucket, p.Prefix(), commits, opts.Nonce())
 	return err
 }
 

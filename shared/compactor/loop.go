@@ -103,10 +103,11 @@ func (l *Loop) run(ctx context.Context) {
 			}
 		}
 		rest := l.After(max(l.Every, retry))
-		if l.take(ctx) == nil {
+		if err := l.take(ctx); err == nil {
 			retry = 0
 		} else {
 			retry = min(max(l.Every, 2*retry), maxRetry)
+			l.Log.Warn("checkpoint was not taken", "error", err, "partition", l.part.Number)
 		}
 		select {
 		case <-l.stop:
@@ -118,9 +119,6 @@ func (l *Loop) run(ctx context.Context) {
 
 func (l *Loop) take(ctx context.Context) error {
 	result, err := Take(ctx, l.part, l.Options)
-	if err != nil {
-		l.Log.Warn("checkpoint was not taken", "error", err, "partition", l.part.Number)
-	}
 	if l.Taken != nil {
 		l.Taken(result, err)
 	}

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/bobbindb/bobbin/shared/chat"
 )
 
 // read takes in the request's body, at most limit bytes of it before and after it is

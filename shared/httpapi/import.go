@@ -10,9 +10,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/conversation"
-	"github.com/klauspost/compress/gzip"
 )
 
 const (

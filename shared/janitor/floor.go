@@ -103,7 +103,7 @@ func (r *run) walk(ctx context.Context, at place, from, to commitlog.Seq, hash c
 		if to-from >= walkChunk {
 			start = to - walkChunk + 1
 		}
-		commits, err := commitlog.ReadSegments(ctx, r.Bucket, at.prefix()+"/", start, to, hash)
+		commits, err := commitlog.ReadSegments(ctx, r.Bucket, at.prefix(), start, to, hash)
 		if err != nil {
 			return err
 		}
@@ -197,4 +197,4 @@ func (r *run) deleteLog(ctx context.Context, keys []string) error {
 	return err
 }
 
-func commitKey(at place, seq commitlog.Seq) string { return at.prefix() + "/log/" + seq.String() }
+func commitKey(at place, seq commitlog.Seq) string { return commitlog.CommitKey(at.prefix(), seq) }

@@ -31,10 +31,13 @@ type Options struct {
 	Store  *catalog.Store // which store it must be; its branches are read anew
 
 	Window time.Duration // the restore window; 0 means 7 days, 24 hours on a folder
-	Grace  time.Duration // from unreached to deleted; 0 means 24 hours, 1 hour on a folder. A
-	// compactor must not name an upload that is older (its Young)
+
+	// Grace is from unreached to deleted; 0 means 24 hours, 1 hour on a folder. A
+	// compactor must not name an upload that is older (its Young).
+	Grace time.Duration
+
 	// FloorAge is from a floor seen to commits deleted below it; 0 means 1 hour. It must
-	// be several times what any process takes for a fresh proof
+	// be several times what any process takes for a fresh proof.
 	FloorAge time.Duration
 
 	Now     func() time.Time // only says when a manifest was written; nil for time.Now

@@ -429,7 +429,7 @@ func TestPin(t *testing.T) {
 	w.hours(p, 3)
 	m := w.Manifest()
 	past := m.History[len(m.History)-2]
-	end, err := commitlog.ReadSegments(t.Context(), w.Bucket, w.Prefix()+"/", past.Seq+1, past.Seq+3, hashAt(t, w, past.Seq+3))
+	end, err := commitlog.ReadSegments(t.Context(), w.Bucket, w.Prefix(), past.Seq+1, past.Seq+3, hashAt(t, w, past.Seq+3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,7 +446,7 @@ func TestPin(t *testing.T) {
 			t.Errorf("the pin's table: %v", err)
 		}
 	}
-	if _, err := commitlog.ReadSegments(t.Context(), w.Bucket, w.Prefix()+"/", root.Seq+1, root.End, root.Hash); err != nil {
+	if _, err := commitlog.ReadSegments(t.Context(), w.Bucket, w.Prefix(), root.Seq+1, root.End, root.Hash); err != nil {
 		t.Errorf("the pin's commits: %v", err)
 	}
 	if u := w.usage(); u.Pinned == 0 {
@@ -465,7 +465,7 @@ func TestPin(t *testing.T) {
 
 func hashAt(t testing.TB, w world, seq commitlog.Seq) commitlog.Hash {
 	m := w.Manifest()
-	commits, err := commitlog.ReadSegments(t.Context(), w.Bucket, w.Prefix()+"/", seq, m.Seq, m.Hash)
+	commits, err := commitlog.ReadSegments(t.Context(), w.Bucket, w.Prefix(), seq, m.Seq, m.Hash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -544,7 +544,7 @@ func TestForkOfGoneBranch(t *testing.T) {
 	w.Commit(w.Process(w.Bucket, store.Live), 1)
 	old := catalog.Prefix("old-bbbbbbbb", 0)
 	segment := func(from, to commitlog.Seq) string {
-		return commitlog.SegmentKey(old+"/", commitlog.SegmentName{From: from, To: to, Nonce: "n"})
+		return commitlog.SegmentKey(old, commitlog.SegmentName{From: from, To: to, Nonce: "n"})
 	}
 	stays := []string{old + "/log/" + commitlog.Seq(1).String(), old + "/log/" + commitlog.Seq(3).String(), old + "/manifest", segment(1, 3), segment(2, 2)}
 	goes := []string{old + "/log/" + commitlog.Seq(4).String(), old + "/checkpoints/1", segment(4, 6), "branches/old-bbbbbbbb/p001/manifest"}

@@ -149,7 +149,7 @@ func (p *Partition) openObject(ctx context.Context, m *checkpoint.Manifest, obje
 		}
 		return os.RemoveAll(dir)
 	}
-	if err := local.MkdirAll(dir, 0o755); err != nil {
+	if err := local.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make working directory: %w", err)
 	}
 	fs := checkpoint.NewFS(checkpoint.FSOptions{Local: local, Bucket: p.Bucket, Cache: p.Chunks})

@@ -114,7 +114,7 @@ func Open(ctx context.Context, opts Options) (*Partition, error) {
 		opts.MaxReplay = defaultMaxReplay
 	}
 	prefix := catalog.Prefix(opts.Branch, opts.Number)
-	p := &Partition{Options: opts, prefix: prefix, log: commitlog.New(opts.Bucket, prefix+"/")}
+	p := &Partition{Options: opts, prefix: prefix, log: commitlog.New(opts.Bucket, prefix)}
 	p.life, p.end = context.WithCancel(context.Background())
 	if err := p.Reopen(ctx); err != nil {
 		p.end()

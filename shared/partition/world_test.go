@@ -232,7 +232,7 @@ func (w *world) forget() commitlog.Seq {
 // walk reads the whole log and wants it to be one chain of so many commits.
 func (w *world) walk(n commitlog.Seq) {
 	w.Helper()
-	l := commitlog.New(w.bucket, w.prefix()+"/")
+	l := commitlog.New(w.bucket, w.prefix())
 	tail, err := l.Tail(w.Context(), 0, commitlog.Genesis(w.store.ID, 0))
 	if err != nil || len(tail.Commits) != int(n) {
 		w.Errorf("the log has %d commits, %v, want %d", len(tail.Commits), err, n)

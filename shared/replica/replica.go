@@ -53,7 +53,7 @@ func answerOf(err error) error {
 	case err == nil, errors.As(err, &known):
 		return err
 	case errors.Is(err, commitlog.ErrDamaged), errors.Is(err, commitlog.ErrUnknownFormat),
-		errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrUnknownRecord):
+		errors.Is(err, store.ErrUnknownRecord):
 		return err
 	}
 	return chat.ErrUnavailable.Because(err)

@@ -60,7 +60,6 @@ type DB struct {
 	mu       sync.Mutex // serializes Apply
 	position Position
 	budget   int64 // bytes of one batch that still fit a memtable
-	memory   int64 // bytes of commits applied since the last Flush
 	room     blockRoom
 }
 
@@ -272,11 +271,10 @@ func (db *DB) applyBatch(commits []*commitlog.Commit) (n int, err error) {
 	if err := batch.Commit(pebble.NoSync); err != nil {
 		return 0, fmt.Errorf("apply commit %s: %w", at.Seq, err)
 	}
-	applied := int64(batch.Len())
-	if db.room.applied += applied; db.room.applied >= firstMemTable {
+	if db.room.applied += int64(batch.Len()); db.room.applied >= firstMemTable {
 		db.room.look(db.pebble)
 	}
-	db.position, db.memory = at, db.memory+applied
+	db.position = at
 	return n, nil
 }
 
@@ -305,9 +303,6 @@ func addOps(batch *pebble.Batch, c *commitlog.Commit) error {
 // Flush writes what was applied into tables. On a disk that is full it waits for room
 // until ctx is done.
 func (db *DB) Flush(ctx context.Context) error {
-	db.mu.Lock()
-	before := db.memory
-	db.mu.Unlock()
 	flushed, err := db.pebble.AsyncFlush()
 	if err != nil {
 		return fmt.Errorf("flush database: %w", err)
@@ -319,7 +314,6 @@ func (db *DB) Flush(ctx context.Context) error {
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.memory -= before
 	db.room.look(db.pebble)
 	return nil
 }
@@ -370,30 +364,4 @@ func (db *DB) Quiet() bool {
 		}
 	}
 	return true
-}
-
-// Unflushed is how many bytes were applied since the last Flush. What Pebble flushed by
-// itself is among them.
-func (db *DB) Unflushed() int64 {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	return db.memory
-}
-
-// TableBytes is the size of the live tables.
-func (db *DB) TableBytes() int64 { return int64(db.pebble.Metrics().DiskSpaceUsage()) }
-
-// Overlapping names the table files that hold keys of [from, to).
-func (db *DB) Overlapping(from, to []byte) ([]string, error) {
-	levels, err := db.pebble.SSTables(pebble.WithKeyRangeFilter(from, to))
-	if err != nil {
-		return nil, fmt.Errorf("list tables: %w", err)
-	}
-	var names []string
-	for _, level := range levels {
-		for _, t := range level {
-			names = append(names, fmt.Sprintf("%06d.sst", t.BackingSSTNum)) // a virtual table's file is its backing's
-		}
-	}
-	return names, nil
 }

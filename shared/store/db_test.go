@@ -356,26 +356,11 @@ func TestReopen(t *testing.T) {
 	if err := db.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if db.TableBytes() == 0 {
-		t.Error("TableBytes() = 0 after a flush")
-	}
 	if err := errors.Join(db.Apply(commits...), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	again := open(t, Options{FS: fs, Genesis: genesis})
 	wantHistory(t, again, commits, 5)
-	names, err := again.Overlapping([]byte("k"), []byte("l"))
-	if err != nil || len(names) != 1 {
-		t.Errorf("Overlapping() = %v, %v, want one table", names, err)
-	}
-	for _, name := range names {
-		if _, err := fs.Stat("db/" + name); err != nil {
-			t.Errorf("Overlapping() names %s: %v", name, err)
-		}
-	}
-	if names, err = again.Overlapping([]byte("x"), []byte("y")); err != nil || len(names) != 0 {
-		t.Errorf("Overlapping() = %v, %v, want none", names, err)
-	}
 }
 
 // What a Get returns is the caller's to keep.
@@ -415,14 +400,8 @@ func TestBlockCacheKeepsItsSize(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := db.Unflushed(), int64(100*2*len(large)); got < want || got > want+100*200 {
-		t.Errorf("Unflushed() = %d, want about %d", got, want)
-	}
 	if err := db.Flush(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	if got := db.Unflushed(); got != 0 {
-		t.Errorf("Unflushed() = %d after a flush", got)
 	}
 	read := func() {
 		for i := range 20 {

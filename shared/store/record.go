@@ -1,19 +1,20 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/commitlog"
 )
 
 // recordVersion begins every record. A released version never changes.
 const recordVersion = 1
 
-// ErrDamaged: a record's bytes are not what a release wrote.
-var ErrDamaged = errors.New("record is damaged")
+// ErrDamaged: a record's bytes are not what a release wrote. It is a
+// commitlog.ErrDamaged too, for those who ask only whether anything is damaged.
+var ErrDamaged = fmt.Errorf("record is %w", commitlog.ErrDamaged)
 
 // writer appends fields; zero values are absent.
 type writer struct{ b []byte }

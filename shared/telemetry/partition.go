@@ -54,14 +54,14 @@ func (p *Partition) Tail(commits int) { p.tail.Set(float64(commits)) }
 // Format says which format the partition's log is written in.
 func (p *Partition) Format(format int) { p.format.Set(float64(format)) }
 
-// Checkpoint says which checkpoint is the newest, and when it was made.
-func (p *Partition) Checkpoint(seq uint64, made time.Time) {
-	p.checkpoints.set(p.label, checkpoint{seq: seq, made: made})
+// Checkpoint says which checkpoint is the newest, and the time of its last commit.
+func (p *Partition) Checkpoint(seq uint64, at time.Time) {
+	p.checkpoints.set(p.label, checkpoint{seq: seq, at: at})
 }
 
 type checkpoint struct {
-	seq  uint64
-	made time.Time
+	seq uint64
+	at  time.Time // of the commit
 }
 
 // checkpointCollector shows a checkpoint's age as it is when somebody looks.
@@ -78,8 +78,8 @@ func newCheckpointCollector(now func() time.Time) *checkpointCollector {
 	labels := []string{"partition"}
 	return &checkpointCollector{
 		now:    now,
-		seq:    prometheus.NewDesc("bobbin_checkpoint_seq", "Number of the commit that the newest checkpoint holds.", labels, nil),
-		age:    prometheus.NewDesc("bobbin_checkpoint_age_seconds", "Time since the newest checkpoint was made.", labels, nil),
+		seq:    prometheus.NewDesc("bobbin_checkpoint_seq", "Number of the last commit that the newest checkpoint holds.", labels, nil),
+		age:    prometheus.NewDesc("bobbin_checkpoint_age_seconds", "Time since the last commit that the newest checkpoint holds.", labels, nil),
 		newest: make(map[string]checkpoint),
 	}
 }
@@ -103,6 +103,6 @@ func (c *checkpointCollector) Collect(ch chan<- prometheus.Metric) {
 	defer c.mu.Unlock()
 	for partition, cp := range c.newest {
 		ch <- prometheus.MustNewConstMetric(c.seq, prometheus.GaugeValue, float64(cp.seq), partition)
-		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, now.Sub(cp.made).Seconds(), partition)
+		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, now.Sub(cp.at).Seconds(), partition)
 	}
 }

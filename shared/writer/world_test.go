@@ -218,7 +218,7 @@ func (w *world) logKey(seq commitlog.Seq) string { return w.prefix() + "/log/" +
 // walk reads the whole log, which must be one chain.
 func (w *world) walk() []*commitlog.Commit {
 	w.Helper()
-	l := commitlog.New(w.bucket, w.prefix()+"/")
+	l := commitlog.New(w.bucket, w.prefix())
 	tail, err := l.Tail(w.Context(), 0, commitlog.Genesis(w.store.ID, 0))
 	if err != nil {
 		w.Fatal(err)

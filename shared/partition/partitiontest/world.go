@@ -270,7 +270,7 @@ func (w *World) checkSegments(m *checkpoint.Manifest) []*commitlog.Commit {
 	if first.Seq == m.Seq {
 		return nil
 	}
-	commits, err := commitlog.ReadSegments(context.Background(), w.Bucket, w.Prefix()+"/", first.Seq+1, m.Seq, m.Hash)
+	commits, err := commitlog.ReadSegments(context.Background(), w.Bucket, w.Prefix(), first.Seq+1, m.Seq, m.Hash)
 	if err != nil {
 		w.Fatalf("read the window: %v", err)
 	}
