@@ -38,15 +38,9 @@ func newOptions() (httpapi.Options, *memory) {
 	return contract.Options(service), m
 }
 
-func TestScripts(t *testing.T) {
-	contract.Run(t, "testdata", func(*testing.T) *chat.Service {
-		service, _ := newService()
-		return service
-	})
-}
-
 // TestScriptsElsewhere plays what a store answers that is not well, or that is set up
-// otherwise.
+// otherwise. The conversations of the contract are played by test/engine, on the
+// engine itself.
 func TestScriptsElsewhere(t *testing.T) {
 	for name, change := range map[string]func(*httpapi.Options, *memory){
 		"busy":    func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrBusy },
