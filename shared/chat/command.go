@@ -126,6 +126,17 @@ type DeleteMessage struct {
 	IfMatch []uint32
 }
 
+// UndeleteThread makes a deleted thread what it was. One that is not deleted stays as
+// it is.
+type UndeleteThread struct{ Thread ThreadRef }
+
+// UndeleteMessage makes a deleted message what it was. One that is not deleted stays as
+// it is.
+type UndeleteMessage struct {
+	Thread  ThreadRef
+	Message MessageRef
+}
+
 // ImportThread makes a thread as it was elsewhere, or adds to it the messages that it
 // lacks. Whoever imports the same again changes nothing.
 type ImportThread struct {
@@ -141,13 +152,15 @@ type ImportThread struct {
 	Messages []NewMessage // in order, each with a ClientID
 }
 
-func (*CreateThread) action()  {}
-func (*UpdateThread) action()  {}
-func (*DeleteThread) action()  {}
-func (*PostMessages) action()  {}
-func (*EditMessage) action()   {}
-func (*DeleteMessage) action() {}
-func (*ImportThread) action()  {}
+func (*CreateThread) action()    {}
+func (*UpdateThread) action()    {}
+func (*DeleteThread) action()    {}
+func (*UndeleteThread) action()  {}
+func (*PostMessages) action()    {}
+func (*EditMessage) action()     {}
+func (*DeleteMessage) action()   {}
+func (*UndeleteMessage) action() {}
+func (*ImportThread) action()    {}
 
 // Result is a command's answer: the first one, however often it was asked.
 type Result struct {

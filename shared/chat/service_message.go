@@ -111,3 +111,8 @@ func (s *Service) DeleteMessage(ctx context.Context, call Call, thread ThreadRef
 	action := &DeleteMessage{Thread: thread, Message: ref, IfMatch: ifMatch}
 	return s.do(ctx, s.command(call, s.slotOf(call.Caller, thread), action))
 }
+
+// UndeleteMessage makes a deleted message what it was.
+func (s *Service) UndeleteMessage(ctx context.Context, call Call, thread ThreadRef, ref MessageRef) (Result, error) {
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, thread), &UndeleteMessage{Thread: thread, Message: ref}))
+}

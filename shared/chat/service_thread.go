@@ -88,6 +88,11 @@ func (s *Service) DeleteThread(ctx context.Context, call Call, ref ThreadRef, if
 	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), &DeleteThread{Thread: ref, IfMatch: ifMatch}))
 }
 
+// UndeleteThread makes a deleted thread what it was.
+func (s *Service) UndeleteThread(ctx context.Context, call Call, ref ThreadRef) (Result, error) {
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), &UndeleteThread{Thread: ref}))
+}
+
 func (s *Service) slugHash(o Owner, slug string) Digest {
 	return s.Hasher.Sum("slug", []byte(o.Tenant), []byte(o.User), []byte(slug))
 }

@@ -141,7 +141,7 @@ func (x *exchange) answerMessage(status int, result chat.Result, err error) erro
 	case status == http.StatusCreated:
 		x.located(messagePath(id))
 		x.tag(result.Revision)
-	case x.r.Method == http.MethodPut:
+	case x.r.Method != http.MethodDelete:
 		x.tag(result.Revision)
 	}
 	x.answerKey(status, id)
@@ -244,6 +244,20 @@ func (a *API) deleteMessage(x *exchange) error {
 		return err
 	}
 	result, err := a.Service.DeleteMessage(x.r.Context(), call, thread, ref, x.ifMatch())
+	return x.answerMessage(http.StatusOK, result, err)
+}
+
+// undeleteMessage makes a deleted message what it was.
+func (a *API) undeleteMessage(x *exchange) error {
+	thread, ref, err := x.message()
+	if err != nil {
+		return err
+	}
+	call, err := x.changing()
+	if err != nil {
+		return err
+	}
+	result, err := a.Service.UndeleteMessage(x.r.Context(), call, thread, ref)
 	return x.answerMessage(http.StatusOK, result, err)
 }
 

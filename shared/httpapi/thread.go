@@ -200,6 +200,26 @@ func (a *API) deleteThread(x *exchange) error {
 	return nil
 }
 
+// undeleteThread makes a deleted thread what it was.
+func (a *API) undeleteThread(x *exchange) error {
+	ref, err := x.thread()
+	if err != nil {
+		return err
+	}
+	call, err := x.changing()
+	if err != nil {
+		return err
+	}
+	result, err := a.Service.UndeleteThread(x.r.Context(), call, ref)
+	x.at(result.Position)
+	if err != nil {
+		return err
+	}
+	x.tag(result.Revision)
+	x.answerKey(http.StatusOK, result.Thread)
+	return nil
+}
+
 // appendThreadPage appends a page of threads as clients see it.
 func appendThreadPage(b []byte, page *chat.OpenThreadPage) []byte {
 	b = append(b, `{"threads":[`...)

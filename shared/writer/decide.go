@@ -242,12 +242,16 @@ func (t *turn) act(a chat.Action) (chat.Result, bool, error) {
 		return t.updateThread(a)
 	case *chat.DeleteThread:
 		return t.deleteThread(a)
+	case *chat.UndeleteThread:
+		return t.undeleteThread(a)
 	case *chat.PostMessages:
 		return t.postMessages(a)
 	case *chat.EditMessage:
 		return t.editMessage(a)
 	case *chat.DeleteMessage:
 		return t.deleteMessage(a)
+	case *chat.UndeleteMessage:
+		return t.undeleteMessage(a)
 	case *chat.ImportThread:
 		return t.importThread(a)
 	}

@@ -185,6 +185,31 @@ func (t *turn) deleteMessage(a *chat.DeleteMessage) (chat.Result, bool, error) {
 	return answerMessage(&after), true, t.save(&before, th)
 }
 
+// undeleteMessage makes a message what it was when it was deleted.
+func (t *turn) undeleteMessage(a *chat.UndeleteMessage) (chat.Result, bool, error) {
+	th, err := t.find(a.Thread, chat.RoleWriter)
+	if err != nil {
+		return chat.Result{}, false, err
+	}
+	m, err := t.message(th, a.Message)
+	if err != nil {
+		return chat.Result{}, false, err
+	}
+	if m.Author != t.caller && th.RoleOf(t.caller) != chat.RoleOwner {
+		return chat.Result{}, false, chat.ErrNotAuthor
+	}
+	if m.Deleted == 0 {
+		return answerMessage(m), false, nil
+	}
+	after := *m
+	after.Deleted, after.Changed = 0, t.m.seq
+	t.saveMessage(th, m, &after)
+	before := *th
+	th.Live++
+	th.Dead--
+	return answerMessage(&after), true, t.save(&before, th)
+}
+
 func answerMessage(m *chat.Message) chat.Result {
 	return chat.Result{Thread: m.ID.Thread, Messages: []chat.MessageID{m.ID}, Revision: m.Revision}
 }
@@ -237,14 +262,18 @@ func (t *turn) saveMessage(th *chat.Thread, before, after *chat.Message) {
 	var entries []store.IndexEntry
 	if before != nil {
 		entries = store.MessageIndex(owner, before)
-		if before.Deleted == 0 && after.Deleted != 0 {
-			t.s.delete(store.KeyMessage(th.ID, after.ID.Time))
+		if (before.Deleted == 0) != (after.Deleted == 0) {
+			t.s.delete(keyOf(before))
 		}
 	}
 	t.reindex(entries, store.MessageIndex(owner, after))
-	key := store.KeyMessage(th.ID, after.ID.Time)
-	if after.Deleted != 0 {
-		key = store.KeyDeadMessage(th.ID, after.ID.Time)
+	t.s.set(keyOf(after), store.EncodeMessage(after))
+}
+
+// keyOf is where a message's record lies.
+func keyOf(m *chat.Message) []byte {
+	if m.Deleted != 0 {
+		return store.KeyDeadMessage(m.ID.Thread, m.ID.Time)
 	}
-	t.s.set(key, store.EncodeMessage(after))
+	return store.KeyMessage(m.ID.Thread, m.ID.Time)
 }

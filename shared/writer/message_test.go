@@ -301,3 +301,44 @@ func TestDeleteMessage(t *testing.T) {
 		t.Errorf("deleted twice in a batch: %+v", out)
 	}
 }
+
+func TestUndeleteMessage(t *testing.T) {
+	b := newBench(t)
+	th := shared(b)
+	in := named("m", "one")
+	in.Expires = start + 9
+	id := b.does(bob, post(byID(th), in, say("two"))).Messages[0]
+	back := &chat.UndeleteMessage{Thread: byID(th), Message: messageByID(id)}
+	if got := b.repeats(bob, back); got.Messages[0] != id {
+		t.Errorf("result for a live message = %+v", got)
+	}
+	before, record := b.thread(th), b.message(id)
+	b.does(bob, &chat.DeleteMessage{Thread: byID(th), Message: messageByID(id)})
+	b.refuses(carol, back, chat.ErrNotParticipant)
+	b.refuses(mallory, back, chat.ErrNotParticipant)
+	b.refuses(bob, &chat.UndeleteMessage{Thread: byID(th), Message: chat.MessageRef{ClientID: "none"}}, chat.ErrMessageNotFound)
+	if got := b.does(bob, back); got.Messages[0] != id || got.Revision != 0 {
+		t.Errorf("result = %+v", got)
+	}
+	if got := b.message(id); got.Deleted != 0 || got.Changed != b.seq || string(got.Body) != string(record.Body) {
+		t.Errorf("message = %+v", got)
+	}
+	if !b.has(store.KeyMessage(th, id.Time)) || b.has(store.KeyDeadMessage(th, id.Time)) {
+		t.Error("the record did not move back")
+	}
+	if got := b.thread(th); got.Live != 2 || got.Dead != 0 || got.Updated != before.Updated || got.Revision != before.Revision {
+		t.Errorf("thread = %+v", got)
+	}
+	if c := b.counters(); c.Messages != 2 || c.DeadMessages != 0 {
+		t.Errorf("counters = %+v", c)
+	}
+	b.repeats(bob, post(byID(th), in))
+	b.does(alice, &chat.DeleteMessage{Thread: byID(th), Message: messageByID(id)})
+	b.does(alice, back) // the thread's owner undeletes anybody's
+	mine := b.does(alice, post(byID(th), say("alice's"))).Messages[0]
+	b.does(alice, &chat.DeleteMessage{Thread: byID(th), Message: messageByID(mine)})
+	b.refuses(bob, &chat.UndeleteMessage{Thread: byID(th), Message: messageByID(mine)}, chat.ErrNotAuthor)
+	b.does(alice, &chat.DeleteThread{Thread: byID(th)})
+	b.refuses(alice, back, chat.ErrThreadNotFound)
+	b.refuses(mallory, back, chat.ErrNotParticipant)
+}

@@ -179,8 +179,12 @@ func (r *random) step() step {
 		return r.edit(caller, t)
 	case n < 85:
 		return r.deleteMessage(caller, t)
-	case n < 97:
+	case n < 94:
 		return r.update(caller, t)
+	case n < 96:
+		return r.undeleteThread(caller, t)
+	case n < 98:
+		return r.undeleteMessage(caller, t)
 	}
 	return r.deleteThread(caller, t)
 }
@@ -438,6 +442,43 @@ func (r *random) deleteThread(caller chat.Owner, t *modelThread) step {
 	return s
 }
 
+func (r *random) undeleteThread(caller chat.Owner, t *modelThread) step {
+	s := step{cmd: r.b.command(caller, &chat.UndeleteThread{Thread: r.ref(caller, t)})}
+	live := *t
+	live.deleted = false
+	switch {
+	case live.may(caller, chat.RoleReader) != nil:
+		s.want = chat.ErrThreadNotFound
+	case live.may(caller, chat.RoleOwner) != nil:
+		s.want = chat.ErrNotParticipant
+	default:
+		s.changed = t.deleted
+	}
+	s.apply = func(chat.Result) {
+		if t.deleted {
+			t.deleted, t.revision = false, t.revision+1
+		}
+	}
+	return s
+}
+
+func (r *random) undeleteMessage(caller chat.Owner, t *modelThread) step {
+	m, ref, missing := r.message(t)
+	s := step{cmd: r.b.command(caller, &chat.UndeleteMessage{Thread: r.ref(caller, t), Message: ref})}
+	s.want = t.may(caller, chat.RoleWriter)
+	switch {
+	case s.want != nil:
+	case missing != nil && (m == nil || !errors.Is(missing, chat.ErrMessageNotFound)):
+		s.want = missing
+	case m.author != caller && t.may(caller, chat.RoleOwner) != nil:
+		s.want = chat.ErrNotAuthor
+	default:
+		s.changed = m.deleted
+	}
+	s.apply = func(chat.Result) { m.deleted = false }
+	return s
+}
+
 // compare reads everything back.
 func (r *random) compare() {
 	r.b.t.Helper()
@@ -596,6 +637,10 @@ func byNameOnly(a chat.Action) bool {
 		return a.Thread.ClientID != ""
 	case *chat.DeleteThread:
 		return a.Thread.ClientID != ""
+	case *chat.UndeleteThread:
+		return a.Thread.ClientID != ""
+	case *chat.UndeleteMessage:
+		return named(a.Thread, a.Message)
 	}
 	return true
 }

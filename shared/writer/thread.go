@@ -144,6 +144,25 @@ func (t *turn) deleteThread(a *chat.DeleteThread) (chat.Result, bool, error) {
 	return t.change(before, &after)
 }
 
+// undeleteThread makes a thread what it was when it was deleted. A thread that is gone
+// and one that is somebody else's get the same answer: that there is none.
+func (t *turn) undeleteThread(a *chat.UndeleteThread) (chat.Result, bool, error) {
+	before, has, err := t.look(a.Thread)
+	switch {
+	case err != nil:
+		return chat.Result{}, false, err
+	case has == 0:
+		return chat.Result{}, false, chat.ErrThreadNotFound
+	case has < chat.RoleOwner:
+		return chat.Result{}, false, chat.ErrNotParticipant
+	case before.Deleted == 0:
+		return chat.Result{Thread: before.ID, Revision: before.Revision}, false, nil
+	}
+	after := *before
+	after.Deleted = 0
+	return t.change(before, &after)
+}
+
 // change saves a change of the thread itself.
 func (t *turn) change(before, after *chat.Thread) (chat.Result, bool, error) {
 	after.Revision++
@@ -189,29 +208,31 @@ func (t *turn) thread(id chat.ThreadID) (*chat.Thread, bool, error) {
 	})
 }
 
-// find reads a thread in which the caller has at least this role. A thread that is
-// unknown and one that is somebody else's get the same answer.
-func (t *turn) find(ref chat.ThreadRef, role chat.Role) (*chat.Thread, error) {
+// look reads a thread, deleted or not, and says what the caller may do there; nothing
+// when it is unknown.
+func (t *turn) look(ref chat.ThreadRef) (*chat.Thread, chat.Role, error) {
 	id := ref.ID
 	if ref.ClientID != "" {
 		found, ok, err := store.FindThread(t.s, t.digest(t.caller), ref.ClientID)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, chat.ErrNotParticipant
+		if err != nil || !ok {
+			return nil, 0, err
 		}
 		id = found
 	}
 	th, ok, err := t.thread(id)
-	if err != nil {
-		return nil, err
+	if err != nil || !ok {
+		return nil, 0, err
 	}
-	var has chat.Role
-	if ok {
-		has = th.RoleOf(t.caller)
-	}
+	return th, th.RoleOf(t.caller), nil
+}
+
+// find reads a thread in which the caller has at least this role. A thread that is
+// unknown and one that is somebody else's get the same answer.
+func (t *turn) find(ref chat.ThreadRef, role chat.Role) (*chat.Thread, error) {
+	th, has, err := t.look(ref)
 	switch {
+	case err != nil:
+		return nil, err
 	case has == 0:
 		return nil, chat.ErrNotParticipant
 	case th.Deleted != 0:

@@ -250,3 +250,47 @@ func TestDataKeys(t *testing.T) {
 		t.Errorf("%d keys, want 4", got)
 	}
 }
+
+func TestUndeleteThread(t *testing.T) {
+	b := newBench(t)
+	a := create(say("one"), say("two"))
+	a.ClientID, a.Content, a.SlugHash, a.Expires = "c", digestOf("c"), digestOf("s"), start+9
+	a.Members = []chat.Member{{User: "bob", Role: chat.RoleWriter}, {User: "carol", Role: chat.RoleOwner}}
+	th := b.does(alice, a).Thread
+	slug := store.KeySlug(b.d.hasher.Owner(alice), digestOf("s"), th.Time)
+	back := &chat.UndeleteThread{Thread: byID(th)}
+	if got := b.repeats(alice, back); got.Thread != th || got.Revision != 0 {
+		t.Errorf("result for a live thread = %+v", got)
+	}
+	b.does(alice, &chat.DeleteThread{Thread: byID(th)})
+	if b.has(slug) {
+		t.Error("a deleted thread has its slug")
+	}
+	b.refuses(bob, back, chat.ErrNotParticipant)
+	b.refuses(mallory, back, chat.ErrThreadNotFound)
+	b.refuses(alice, &chat.UndeleteThread{Thread: byID(chat.ThreadID{Time: 1})}, chat.ErrThreadNotFound)
+	b.refuses(bob, &chat.UndeleteThread{Thread: byName("c")}, chat.ErrThreadNotFound)
+	if got := b.does(carol, back); got.Thread != th || got.Revision != 2 {
+		t.Errorf("result = %+v, want revision 2", got)
+	}
+	if got := b.thread(th); got.Deleted != 0 || got.Live != 2 || got.Updated != b.now || got.Changed != b.seq {
+		t.Errorf("thread = %+v", got)
+	}
+	if o := b.owner(alice); o.Open != 1 || o.Deleted != 0 {
+		t.Errorf("owner = %+v", o)
+	}
+	if c := b.counters(); c.Threads != 1 || c.DeletedThreads != 0 || c.Messages != 2 {
+		t.Errorf("counters = %+v", c)
+	}
+	if !b.has(slug) {
+		t.Error("the slug did not come back")
+	}
+	b.repeats(alice, a)
+	out := b.batch(
+		b.command(alice, &chat.DeleteThread{Thread: byName("c")}),
+		b.command(alice, &chat.UndeleteThread{Thread: byName("c")}),
+	)
+	if !out[0].changed || !out[1].changed || b.thread(th).Revision != 4 {
+		t.Errorf("deleted and undeleted in a batch: %+v", out)
+	}
+}
