@@ -71,11 +71,18 @@ type CreateThread struct {
 	Messages []NewMessage
 }
 
-// UpdateThread changes what is set. IfMatch 0 means whatever revision.
+// UpdateThread changes what is set.
 type UpdateThread struct {
 	Thread  ThreadRef
 	IfMatch []uint32 // revisions of which one must be current; nil for any
+	Slug    *Digest  // hash of the slug that the draft brings; zero takes the slug away
+	Status  *Status
+	Expires *int64 // 0 for never
+	Head    *MessageRef
 	Draft   Draft
+
+	// NoMetadata takes the metadata away.
+	NoMetadata bool
 }
 
 // DeleteThread makes a thread a tombstone.

@@ -1,6 +1,10 @@
 package chat
 
-import "context"
+import (
+	"context"
+	"errors"
+	"slices"
+)
 
 // NewThread is a thread to make.
 type NewThread struct {
@@ -80,6 +84,70 @@ func (s *Service) UpdateThread(ctx context.Context, call Call, ref ThreadRef, ti
 		return Result{}, ErrTitleEmpty
 	}
 	action := &UpdateThread{Thread: ref, IfMatch: ifMatch, Draft: s.draft(ctx, call.Caller, plain{title: []byte(title)})}
+	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), action))
+}
+
+// ThreadChange says what becomes of a thread. What is nil stays.
+type ThreadChange struct {
+	Title   string  // "" stays
+	Slug    *string // "" for none
+	Status  *Status
+	Expires *int64 // 0 for never
+	Head    *MessageRef
+
+	// Metadata is a JSON object whose members replace those of the thread's metadata;
+	// null takes a member away.
+	Metadata   []byte
+	NoMetadata bool // takes the metadata away
+}
+
+// maxPatches is how often metadata is merged again because the thread changed
+// meanwhile.
+const maxPatches = 8
+
+// PatchThread changes a thread and shows it as it is afterwards.
+func (s *Service) PatchThread(ctx context.Context, call Call, ref ThreadRef, in ThreadChange, ifMatch []uint32) (OpenThread, Position, error) {
+	result, err := s.patchThread(ctx, call, ref, in, ifMatch)
+	for tries := 1; in.Metadata != nil && ifMatch == nil && errors.Is(err, ErrPrecondition) && tries < maxPatches; tries++ {
+		result, err = s.patchThread(ctx, call, ref, in, nil)
+	}
+	if in.Metadata != nil && ifMatch == nil && errors.Is(err, ErrPrecondition) {
+		err = ErrBusy.Because(err) // others keep changing it, and the caller set no condition
+	}
+	if err != nil {
+		return OpenThread{}, result.Position, err
+	}
+	call.Read = ReadOptions{Consistency: Session, Min: result.Position}
+	return s.GetThread(ctx, call, ref)
+}
+
+// patchThread sends a change once. Metadata is merged here, where texts are open, and
+// is right only for the revision that it was read at.
+func (s *Service) patchThread(ctx context.Context, call Call, ref ThreadRef, in ThreadChange, ifMatch []uint32) (Result, error) {
+	p := plain{title: optional(in.Title)}
+	action := &UpdateThread{
+		Thread: ref, IfMatch: ifMatch, Status: in.Status, Expires: in.Expires, Head: in.Head, NoMetadata: in.NoMetadata,
+	}
+	if in.Slug != nil {
+		p.slug, action.Slug = optional(*in.Slug), &Digest{}
+		if *in.Slug != "" {
+			*action.Slug = s.slugHash(call.Caller, *in.Slug)
+		}
+	}
+	if in.Metadata != nil {
+		old, pos, err := s.GetThread(ctx, Call{Caller: call.Caller, RequestID: call.RequestID}, ref)
+		if err != nil {
+			return Result{Position: pos}, err
+		}
+		if p.metadata, err = mergeObject(old.Metadata, in.Metadata); err != nil {
+			return Result{Position: pos}, err
+		}
+		// The writer refuses an empty list too, unless it knows the answer already.
+		if action.IfMatch = []uint32{}; ifMatch == nil || slices.Contains(ifMatch, old.Revision) {
+			action.IfMatch = []uint32{old.Revision}
+		}
+	}
+	action.Draft = s.draft(ctx, call.Caller, p)
 	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), action))
 }
 

@@ -13,7 +13,7 @@ const (
 	maxSlug     = 256
 	maxReplyTo  = 256
 	maxUsage    = 4 << 10
-	maxMetadata = 16 << 10
+	maxMetadata = chat.MaxMetadata
 )
 
 // fields checks optional fields and remembers the first that is wrong. A field that is
@@ -42,6 +42,24 @@ func (f *fields) text(field, value string, limit int) {
 	case !printable(value):
 		f.refuse(field, "contains invalid control characters")
 	}
+}
+
+// string reads a field of a patch. null is "".
+func (f *fields) string(field string, raw json.RawMessage, into *string) {
+	if err := json.Unmarshal(raw, into); err != nil {
+		f.refuse(field, "must be a string")
+	}
+}
+
+// newExpiry reads when something ends from now on; null is never.
+func (f *fields) newExpiry(raw json.RawMessage) *int64 {
+	var at *int64
+	if err := json.Unmarshal(raw, &at); err != nil {
+		f.refuse("expires_at", "must be an integer")
+		return nil
+	}
+	expires := f.expiry(at)
+	return &expires
 }
 
 func (f *fields) object(field string, raw json.RawMessage, limit int) []byte {

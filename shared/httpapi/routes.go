@@ -18,6 +18,7 @@ var Routes = []Route{
 	{"list-threads", http.MethodGet, "/frontend/v1/threads", "", (*API).listThreads},
 	{"get-thread", http.MethodGet, "/frontend/v1/threads/{thread}", "", (*API).getThread},
 	{"update-thread", http.MethodPut, "/frontend/v1/threads/{thread}", "", (*API).updateThread},
+	{"patch-thread", http.MethodPatch, "/frontend/v1/threads/{thread}", "", (*API).patchThread},
 	{"delete-thread", http.MethodDelete, "/frontend/v1/threads/{thread}", "", (*API).deleteThread},
 	{"undelete-thread", http.MethodPost, "/frontend/v1/threads/{thread}/undelete", "", (*API).undeleteThread},
 	{"post-message", http.MethodPost, "/frontend/v1/threads/{thread}/messages", "", (*API).postMessage},

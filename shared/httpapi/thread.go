@@ -24,6 +24,17 @@ type threadUpdate struct {
 	Title string `json:"title"`
 }
 
+// threadPatch is the payload of patch-thread. A member that is absent is nil; null
+// arrives as it is.
+type threadPatch struct {
+	Title     json.RawMessage `json:"title"`
+	Slug      json.RawMessage `json:"slug"`
+	Status    json.RawMessage `json:"status"`
+	Metadata  json.RawMessage `json:"metadata"`
+	Head      json.RawMessage `json:"head"`
+	ExpiresAt json.RawMessage `json:"expires_at"`
+}
+
 // maxMessages is how many messages one request may bring.
 const maxMessages = 100
 
@@ -111,16 +122,21 @@ func (a *API) getThread(x *exchange) error {
 		return err
 	}
 	thread, position, err := a.Service.GetThread(x.r.Context(), call, ref)
+	return x.answerThread(&thread, position, err)
+}
+
+// answerThread shows a thread, unless it was read and the request has it already.
+func (x *exchange) answerThread(thread *chat.OpenThread, position chat.Position, err error) error {
 	x.at(position)
 	if err != nil {
 		return err
 	}
 	x.tag(thread.Revision)
-	if x.notModified(thread.Revision) {
+	if x.r.Method != http.MethodPatch && x.notModified(thread.Revision) {
 		return nil
 	}
 	x.out = append(x.out[:0], `{"thread":`...)
-	x.out = append(appendThread(x.out, &thread), '}')
+	x.out = append(appendThread(x.out, thread), '}')
 	x.answer(http.StatusOK)
 	return nil
 }
@@ -179,6 +195,69 @@ func (a *API) updateThread(x *exchange) error {
 	x.tag(result.Revision)
 	x.answerKey(http.StatusOK, result.Thread)
 	return nil
+}
+
+// patchThread changes what the payload names, and shows the thread.
+func (a *API) patchThread(x *exchange) error {
+	ref, err := x.thread()
+	if err != nil {
+		return err
+	}
+	call, err := x.changing()
+	if err != nil {
+		return err
+	}
+	var in threadPatch
+	if err := x.decode(&call, &in, a.MaxBody, errThreadUpdatePayload); err != nil {
+		return err
+	}
+	change, err := a.threadChange(&in)
+	if err != nil {
+		return err
+	}
+	thread, position, err := a.Service.PatchThread(x.r.Context(), call, ref, change, x.ifMatch())
+	return x.answerThread(&thread, position, err)
+}
+
+// threadChange checks the payload's fields. null takes away what a thread can be
+// without.
+func (a *API) threadChange(in *threadPatch) (chat.ThreadChange, error) {
+	f := fields{now: a.Now().UnixNano()}
+	var out chat.ThreadChange
+	if in.Title != nil {
+		if f.string("title", in.Title, &out.Title); out.Title == "" && f.err == nil {
+			return out, chat.ErrTitleEmpty
+		}
+	}
+	if in.Slug != nil {
+		out.Slug = new(string)
+		f.string("slug", in.Slug, out.Slug)
+		f.text("slug", *out.Slug, maxSlug)
+	}
+	if in.Status != nil {
+		var name string
+		if f.string("status", in.Status, &name); name == "" {
+			f.refuse("status", "must be open or archived")
+		}
+		status := f.threadStatus(name)
+		out.Status = &status
+	}
+	if out.NoMetadata = string(in.Metadata) == "null"; !out.NoMetadata {
+		out.Metadata = f.object("metadata", in.Metadata, maxMetadata)
+	}
+	if in.ExpiresAt != nil {
+		out.Expires = f.newExpiry(in.ExpiresAt)
+	}
+	if in.Head == nil || f.err != nil {
+		return out, f.err
+	}
+	var head string
+	if f.string("head", in.Head, &head); f.err != nil {
+		return out, f.err
+	}
+	message, err := chat.ParseMessage(head)
+	out.Head = &message
+	return out, err
 }
 
 // deleteThread makes a thread a tombstone.

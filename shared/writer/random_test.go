@@ -420,12 +420,31 @@ func (r *random) update(caller chat.Owner, t *modelThread) step {
 	a := &chat.UpdateThread{Thread: r.ref(caller, t), Draft: title(text)}
 	var matches bool
 	a.IfMatch, matches = r.ifMatch(t.revision)
+	status, head := t.status, t.head
+	var lost error
+	if r.IntN(2) == 0 {
+		status = chat.Status(r.IntN(2))
+		a.Status, a.Slug, a.Expires = &status, &chat.Digest{}, new(int64)
+		*a.Expires = pick(r, []int64{0, start + r.Int64N(1000)})
+		*a.Slug = pick(r, []chat.Digest{{}, digestOf("slug"), digestOf("another")})
+	}
+	if r.IntN(3) == 0 {
+		m, ref, missing := r.message(t)
+		a.Head, lost = &ref, missing
+		if missing == nil {
+			head = slices.Index(t.messages, m)
+		}
+	}
 	s := step{cmd: r.b.command(caller, a), want: t.may(caller, chat.RoleOwner)}
-	if s.want == nil && !matches {
+	switch {
+	case s.want != nil:
+	case !matches:
 		s.want = chat.ErrPrecondition
+	default:
+		s.want = lost
 	}
 	s.changed = s.want == nil
-	s.apply = func(chat.Result) { t.title, t.revision = text, t.revision+1 }
+	s.apply = func(chat.Result) { t.title, t.status, t.head, t.revision = text, status, head, t.revision+1 }
 	return s
 }
 
@@ -634,7 +653,7 @@ func byNameOnly(a chat.Action) bool {
 	case *chat.DeleteMessage:
 		return named(a.Thread, a.Message)
 	case *chat.UpdateThread:
-		return a.Thread.ClientID != ""
+		return a.Thread.ClientID != "" && (a.Head == nil || a.Head.ClientID != "")
 	case *chat.DeleteThread:
 		return a.Thread.ClientID != ""
 	case *chat.UndeleteThread:

@@ -125,10 +125,41 @@ func (t *turn) updateThread(a *chat.UpdateThread) (chat.Result, bool, error) {
 		return chat.Result{}, false, chat.ErrPrecondition
 	}
 	after := *before
+	if err := t.set(&after, a); err != nil {
+		return chat.Result{}, false, err
+	}
 	if err := t.title(&after, &a.Draft); err != nil {
 		return chat.Result{}, false, err
 	}
 	return t.change(before, &after)
+}
+
+// set makes those changes of a thread that are in clear.
+func (t *turn) set(th *chat.Thread, a *chat.UpdateThread) error {
+	if a.Slug != nil {
+		th.Slug, th.SlugHash = nil, *a.Slug
+	}
+	if a.NoMetadata {
+		th.Metadata = nil
+	}
+	if a.Status != nil {
+		th.Status = *a.Status
+	}
+	if a.Expires != nil {
+		th.Expires = *a.Expires
+	}
+	if a.Head == nil {
+		return nil
+	}
+	m, err := t.message(th, *a.Head)
+	if err != nil {
+		return err
+	}
+	if m.Deleted != 0 {
+		return chat.ErrMessageNotFound
+	}
+	th.Head = m.ID.Time
+	return nil
 }
 
 func (t *turn) deleteThread(a *chat.DeleteThread) (chat.Result, bool, error) {
@@ -177,7 +208,7 @@ func matches(ifMatch []uint32, revision uint32) bool {
 
 // title takes those of a thread's texts that the draft has. They are sealed under the
 // thread's name without a revision: each changes on its own. A slug is set only where
-// its hash came with it, when the thread is made.
+// its hash came with it: when the thread is made or its slug was let go of.
 func (t *turn) title(th *chat.Thread, d *chat.Draft) error {
 	texts, err := t.texts(th, d, 0, 0)
 	if err != nil {

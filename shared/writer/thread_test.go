@@ -294,3 +294,51 @@ func TestUndeleteThread(t *testing.T) {
 		t.Errorf("deleted and undeleted in a batch: %+v", out)
 	}
 }
+
+func TestUpdateThreadInClear(t *testing.T) {
+	b := newBench(t)
+	a := create(say("one"), say("two"), say("three"))
+	a.SlugHash, a.Draft.Texts = digestOf("s"), chat.Texts{Title: chat.Sealed("t"), Slug: chat.Sealed("s"), Metadata: chat.Sealed("{}")}
+	a.Draft.Seal, a.Draft.At = nil, start
+	created := b.does(alice, a)
+	th, digest := created.Thread, b.d.hasher.Owner(alice)
+	status, expires, slug := chat.Archived, start+9, digestOf("z")
+	update := func(change func(*chat.UpdateThread)) *chat.UpdateThread {
+		u := &chat.UpdateThread{Thread: byID(th)}
+		change(u)
+		return u
+	}
+	b.does(alice, update(func(u *chat.UpdateThread) {
+		u.Status, u.Expires, u.Slug = &status, &expires, &slug
+		u.Head = &chat.MessageRef{ID: created.Messages[0]}
+		u.Draft.Texts.Slug = chat.Sealed("z")
+	}))
+	got := b.thread(th)
+	if got.Status != chat.Archived || got.Expires != expires || string(got.Slug) != "z" || string(got.Title) != "t" ||
+		string(got.Metadata) != "{}" || got.Head != created.Messages[0].Time || got.Revision != 1 {
+		t.Errorf("thread = %+v", got)
+	}
+	if !b.has(store.KeySlug(digest, slug, th.Time)) || b.has(store.KeySlug(digest, digestOf("s"), th.Time)) ||
+		!b.has(store.KeyExpiry(th.Slot, expires, th.Time, 0)) || !b.has(store.KeyList(digest, store.StateArchived, th.Time)) {
+		t.Error("an index did not move")
+	}
+	if o := b.owner(alice); o.Open != 0 || o.Archived != 1 {
+		t.Errorf("owner = %+v", o)
+	}
+	b.does(alice, update(func(u *chat.UpdateThread) {
+		u.Slug, u.Expires, u.NoMetadata = &chat.Digest{}, new(int64), true
+	}))
+	if got := b.thread(th); got.Slug != nil || got.SlugHash != (chat.Digest{}) || got.Expires != 0 || got.Metadata != nil || got.Status != chat.Archived {
+		t.Errorf("thread = %+v", got)
+	}
+	if b.has(store.KeySlug(digest, slug, th.Time)) || b.has(store.KeyExpiry(th.Slot, expires, th.Time, 0)) {
+		t.Error("an index entry stayed")
+	}
+	head := func(id chat.MessageID) *chat.UpdateThread {
+		return update(func(u *chat.UpdateThread) { u.Head = &chat.MessageRef{ID: id} })
+	}
+	b.refuses(alice, head(b.does(alice, create(say("x"))).Messages[0]), chat.ErrNotInThread)
+	b.refuses(alice, head(chat.MessageID{Thread: th, Time: 1, Seq: chat.NoSeq}), chat.ErrMessageNotFound)
+	b.does(alice, &chat.DeleteMessage{Thread: byID(th), Message: messageByID(created.Messages[1])})
+	b.refuses(alice, head(created.Messages[1]), chat.ErrMessageNotFound)
+}
