@@ -201,6 +201,8 @@ type Reader interface {
 	Threads(ctx context.Context, caller Owner, q ThreadQuery, opts ReadOptions) (ThreadPage, Position, error)
 	// Message reads a message of a thread, and the thread.
 	Message(ctx context.Context, caller Owner, thread ThreadRef, ref MessageRef, opts ReadOptions) (*Thread, *Message, Position, error)
+	// Revisions lists the earlier texts of a message.
+	Revisions(ctx context.Context, caller Owner, thread ThreadRef, ref MessageRef, q RevisionQuery, opts ReadOptions) (RevisionPage, Position, error)
 	// Messages lists a thread's messages.
 	Messages(ctx context.Context, caller Owner, ref ThreadRef, q MessageQuery, opts ReadOptions) (MessagePage, Position, error)
 }

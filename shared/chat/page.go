@@ -39,6 +39,10 @@ type ThreadQuery struct {
 	SortBy SortBy
 }
 
+// RevisionQuery asks for a page of a message's earlier texts, oldest first. Its cursors
+// are numbers of revisions.
+type RevisionQuery struct{ Cursor }
+
 // Page is what a list says about its place in the whole.
 type Page struct {
 	HasBefore bool
@@ -58,4 +62,13 @@ type MessagePage struct {
 	Page
 	Thread   *Thread
 	Messages []*Message
+}
+
+// RevisionPage is one page of a message's earlier texts, oldest first. Thread is the
+// message's, whose keys open them.
+type RevisionPage struct {
+	Page
+	Thread    *Thread
+	Message   *Message
+	Revisions []*Revision
 }

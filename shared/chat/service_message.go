@@ -97,6 +97,48 @@ func (s *Service) ListMessages(ctx context.Context, call Call, ref ThreadRef, q 
 	return out, pos, nil
 }
 
+// OpenRevision is an earlier text of a message, opened.
+type OpenRevision struct {
+	*Revision
+	Body     []byte
+	Metadata []byte
+}
+
+// OpenRevisionPage is a page of earlier texts, opened.
+type OpenRevisionPage struct {
+	Page
+	Message   MessageID
+	Revisions []OpenRevision
+}
+
+// ListRevisions lists the earlier texts of a message, oldest first. The text that it
+// has now is not among them.
+func (s *Service) ListRevisions(ctx context.Context, call Call, thread ThreadRef, ref MessageRef, q RevisionQuery) (OpenRevisionPage, Position, error) {
+	page, pos, err := s.Reader.Revisions(ctx, call.Caller, thread, ref, q, call.Read)
+	if err != nil {
+		return OpenRevisionPage{}, pos, err
+	}
+	out := OpenRevisionPage{Page: page.Page, Message: page.Message.ID, Revisions: make([]OpenRevision, len(page.Revisions))}
+	for i, r := range page.Revisions {
+		if out.Revisions[i], err = s.openRevision(ctx, page.Thread, r); err != nil {
+			return OpenRevisionPage{}, pos, err
+		}
+	}
+	return out, pos, nil
+}
+
+func (s *Service) openRevision(ctx context.Context, t *Thread, r *Revision) (OpenRevision, error) {
+	body, err := s.open(ctx, t, r.Message.Time, r.Revision, FieldBody, r.Body)
+	if err != nil {
+		return OpenRevision{}, err
+	}
+	metadata, err := s.open(ctx, t, r.Message.Time, r.Revision, FieldMetadata, r.Metadata)
+	if err != nil {
+		return OpenRevision{}, err
+	}
+	return OpenRevision{Revision: r, Body: body, Metadata: metadata}, nil
+}
+
 // UpdateMessage gives a message another body and keeps the earlier one as a revision.
 func (s *Service) UpdateMessage(ctx context.Context, call Call, thread ThreadRef, ref MessageRef, body []byte, ifMatch []uint32) (Result, error) {
 	if err := checkBody(body); err != nil {

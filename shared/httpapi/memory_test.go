@@ -14,6 +14,8 @@ import (
 // memory is a small chat.Reader and chat.Writer: one partition, in memory, gone with
 // the test.
 type memory struct {
+	chat.Reader // what it was not taught; calling it panics
+
 	mu      sync.Mutex
 	now     func() time.Time
 	seq     uint64
@@ -40,7 +42,6 @@ type memoryAnswer struct {
 }
 
 var (
-	_ chat.Reader = (*memory)(nil)
 	_ chat.Writer = (*memory)(nil)
 )
 

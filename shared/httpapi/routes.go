@@ -27,6 +27,7 @@ var Routes = []Route{
 	{"get-message", http.MethodGet, "/frontend/v1/threads/{thread}/messages/{message}", "", (*API).getMessage},
 	{"update-message", http.MethodPut, "/frontend/v1/threads/{thread}/messages/{message}", "", (*API).updateMessage},
 	{"delete-message", http.MethodDelete, "/frontend/v1/threads/{thread}/messages/{message}", "", (*API).deleteMessage},
+	{"list-revisions", http.MethodGet, "/frontend/v1/threads/{thread}/messages/{message}/revisions", "", (*API).listRevisions},
 	{"undelete-message", http.MethodPost, "/frontend/v1/threads/{thread}/messages/{message}/undelete", "", (*API).undeleteMessage},
 	{"sign-user", http.MethodPost, "/backend/v1/sign", "", (*API).signUser},
 

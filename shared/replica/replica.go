@@ -5,6 +5,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/bobbindb/bobbin/shared/catalog"
@@ -153,6 +154,47 @@ func (r *Replica) Message(ctx context.Context, caller chat.Owner, thread chat.Th
 		return nil, nil, pos, err
 	}
 	return t, m, pos, nil
+}
+
+// Revisions implements chat.Reader.
+func (r *Replica) Revisions(ctx context.Context, caller chat.Owner, thread chat.ThreadRef, ref chat.MessageRef, q chat.RevisionQuery, opts chat.ReadOptions) (page chat.RevisionPage, pos chat.Position, err error) {
+	pos, err = r.read(ctx, r.slot(caller, thread), opts, func(v *partition.View) error {
+		t, err := r.thread(v, caller, thread)
+		if err != nil {
+			return err
+		}
+		m, err := message(v, t, ref)
+		if err != nil {
+			return err
+		}
+		if m.Deleted != 0 {
+			return chat.ErrMessageNotFound
+		}
+		at, err := revisionCursor(q.Cursor)
+		if err != nil {
+			return err
+		}
+		var unknown bool
+		if page, unknown, err = v.Revisions(t, m, q, at); err == nil && unknown {
+			err = chat.ErrUnknownAnchor
+		}
+		return err
+	})
+	return page, pos, err
+}
+
+// revisionCursor is the number of the revision that a page begins at, nil without one.
+func revisionCursor(c chat.Cursor) (*uint32, error) {
+	key := c.Before + c.After + c.Anchor // at most one is set
+	if key == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(key, 10, 32)
+	if err != nil {
+		return nil, chat.ErrUnknownAnchor
+	}
+	number := uint32(n)
+	return &number, nil
 }
 
 // message finds a message of a thread, live or deleted.
