@@ -31,12 +31,15 @@ type Cursor struct {
 type MessageQuery struct {
 	Cursor
 	IncludeDeleted bool
+	Line           bool // only the line of parents that ends at the thread's head, or before Before
 }
 
 // ThreadQuery asks for a page of an owner's threads, newest first.
 type ThreadQuery struct {
 	Cursor
-	SortBy SortBy
+	SortBy   SortBy
+	Status   *Status // nil for any
+	SlugHash Digest  // of the slug, zero for any; with it, neither SortBy nor Status is set
 }
 
 // RevisionQuery asks for a page of a message's earlier texts, oldest first. Its cursors
@@ -48,6 +51,7 @@ type Page struct {
 	HasBefore bool
 	HasAfter  bool
 	Total     int
+	Uncounted bool // nobody knows the total
 }
 
 // ThreadPage is one page of threads, newest first.

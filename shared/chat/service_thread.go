@@ -161,6 +161,9 @@ func (s *Service) UndeleteThread(ctx context.Context, call Call, ref ThreadRef) 
 	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), &UndeleteThread{Thread: ref}))
 }
 
+// SlugHash is what a list is asked by for an owner's threads of a slug.
+func (s *Service) SlugHash(o Owner, slug string) Digest { return s.slugHash(o, slug) }
+
 func (s *Service) slugHash(o Owner, slug string) Digest {
 	return s.Hasher.Sum("slug", []byte(o.Tenant), []byte(o.User), []byte(slug))
 }

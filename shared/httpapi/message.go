@@ -210,9 +210,12 @@ func (x *exchange) messageQuery() (chat.MessageQuery, error) {
 	case "", "all":
 		return q, nil
 	case "head":
-		return q, x.unbuilt("path")
+		if q.Line = true; cursor.After != "" || cursor.Anchor != "" {
+			return q, errPathBackwards
+		}
+		return q, nil
 	}
-	return q, badPage("path must be 'all' or 'head'")
+	return q, errPath
 }
 
 // updateMessage gives a message another body.

@@ -17,6 +17,9 @@ var (
 	errLimitNegative = badPage("limit cannot be negative")
 	errLimitLarge    = badPage("limit cannot exceed " + strconv.Itoa(chat.MaxLimit))
 	errManyCursors   = badPage("only one of anchor, before, after can be specified")
+	errPath          = badPage("path must be 'all' or 'head'")
+	errPathBackwards = badPage("path=head takes only before")
+	errSlugAlone     = badPage("slug cannot be combined with status or sort_by=updated_ts")
 	errSortBy        = badPage("sort_by must be 'created_ts' or 'updated_ts'")
 )
 
@@ -68,17 +71,6 @@ func (x *exchange) sortBy() (chat.SortBy, error) {
 	return 0, errSortBy
 }
 
-// unbuilt refuses parameters that this release does not answer yet: ignored, they
-// would give a wrong list.
-func (x *exchange) unbuilt(names ...string) error {
-	for _, name := range names {
-		if x.param(name) != "" {
-			return fieldError(name, "is not available in this release")
-		}
-	}
-	return nil
-}
-
 // appendPage appends a list's place in the whole. first and last are the page's ends.
 func appendPage[K interface{ AppendTo([]byte) []byte }](b []byte, p chat.Page, count int, first, last K) []byte {
 	b = append(appendName(b, "pagination"), '{')
@@ -91,6 +83,8 @@ func appendPage[K interface{ AppendTo([]byte) []byte }](b []byte, p chat.Page, c
 	b = appendBool(b, "has_before", p.HasBefore)
 	b = appendBool(b, "has_after", p.HasAfter)
 	b = appendInt(b, "count", int64(count))
-	b = appendInt(b, "total", int64(p.Total))
+	if !p.Uncounted {
+		b = appendInt(b, "total", int64(p.Total))
+	}
 	return append(b, '}')
 }

@@ -147,7 +147,7 @@ func (a *API) listThreads(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	query, err := x.threadQuery()
+	query, err := a.threadQuery(x, call.Caller)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (a *API) listThreads(x *exchange) error {
 	return nil
 }
 
-func (x *exchange) threadQuery() (chat.ThreadQuery, error) {
+func (a *API) threadQuery(x *exchange, caller chat.Owner) (chat.ThreadQuery, error) {
 	cursor, err := x.cursor()
 	if err != nil {
 		return chat.ThreadQuery{}, err
@@ -170,7 +170,21 @@ func (x *exchange) threadQuery() (chat.ThreadQuery, error) {
 	if err != nil {
 		return chat.ThreadQuery{}, err
 	}
-	return chat.ThreadQuery{Cursor: cursor, SortBy: sortBy}, x.unbuilt("status", "slug")
+	q := chat.ThreadQuery{Cursor: cursor, SortBy: sortBy}
+	var f fields
+	if name := x.param("status"); name != "" {
+		status := f.threadStatus(name)
+		q.Status = &status
+	}
+	slug := x.param("slug")
+	if slug == "" || f.err != nil {
+		return q, f.err
+	}
+	if q.Status != nil || sortBy != chat.ByCreated {
+		return q, errSlugAlone
+	}
+	q.SlugHash = a.Service.SlugHash(caller, slug)
+	return q, nil
 }
 
 // updateThread gives a thread another title.

@@ -239,6 +239,10 @@ func (r *Replica) Messages(ctx context.Context, caller chat.Owner, ref chat.Thre
 		if err != nil {
 			return err
 		}
+		if q.Line {
+			page, err = v.Line(t, q, at)
+			return err
+		}
 		page, err = v.Messages(t, q, at)
 		return err
 	})

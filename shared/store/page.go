@@ -287,16 +287,10 @@ func suffixOf(time int64) []byte {
 func (v *View) Threads(owner chat.Digest, q chat.ThreadQuery, at *chat.Thread) (chat.ThreadPage, error) {
 	o, ok, err := GetOwner(v, owner)
 	if err != nil || !ok {
-		return chat.ThreadPage{}, err
+		return chat.ThreadPage{Page: chat.Page{Uncounted: q.SlugHash != (chat.Digest{})}}, err
 	}
-	kind := byte(kindList)
-	if q.SortBy == chat.ByUpdated {
-		kind = kindUpdated
-	}
-	m, err := v.merge(
-		append(ownerKey(owner.Slot(), kind, owner, 1), byte(StateOpen)),
-		append(ownerKey(owner.Slot(), kind, owner, 1), byte(StateArchived)),
-	)
+	lanes, total := threadLanes(owner, o, q)
+	m, err := v.merge(lanes...)
 	if err != nil {
 		return chat.ThreadPage{}, err
 	}
@@ -319,9 +313,28 @@ func (v *View) Threads(owner chat.Digest, q chat.ThreadQuery, at *chat.Thread) (
 	}
 	slices.Reverse(s.items)
 	return chat.ThreadPage{
-		Page:    chat.Page{HasBefore: s.after, HasAfter: s.before, Total: int(o.Open + o.Archived)},
+		Page:    chat.Page{HasBefore: s.after, HasAfter: s.before, Total: total, Uncounted: total < 0},
 		Threads: s.items,
 	}, nil
+}
+
+// threadLanes is where the threads of a list stand, and how many there are; less than
+// 0 when that is not counted.
+func threadLanes(owner chat.Digest, o *Owner, q chat.ThreadQuery) (lanes [][]byte, total int) {
+	if q.SlugHash != (chat.Digest{}) {
+		return [][]byte{append(ownerKey(owner.Slot(), kindSlug, owner, 16), q.SlugHash[:16]...)}, -1
+	}
+	kind := byte(kindList)
+	if q.SortBy == chat.ByUpdated {
+		kind = kindUpdated
+	}
+	for status, state := range map[chat.Status]State{chat.Open: StateOpen, chat.Archived: StateArchived} {
+		if q.Status == nil || *q.Status == status {
+			lanes = append(lanes, append(ownerKey(owner.Slot(), kind, owner, 1), byte(state)))
+			total += int(*o.Count(state))
+		}
+	}
+	return lanes, total
 }
 
 func threadSuffix(by chat.SortBy, t *chat.Thread) []byte {
