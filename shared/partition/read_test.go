@@ -85,7 +85,9 @@ func TestReadersShareAProbe(t *testing.T) {
 		gate := make(chan struct{})
 		l.once(blobtest.Get, w.logKey(1), func() { <-gate })
 		var group sync.WaitGroup
-		for range 50 {
+		group.Go(func() { w.reads(p, strong) })
+		synctest.Wait() // its probe is sent
+		for range 49 {
 			group.Go(func() { w.reads(p, strong) })
 		}
 		synctest.Wait()
