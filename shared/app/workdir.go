@@ -7,13 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 )
 
 // workDir is one process's own directory for open databases. It is of no worth once
 // the process is gone: whoever starts next removes it.
 type workDir struct {
-	path string
-	lock *os.File
+	path  string
+	lock  *os.File
+	sweep sync.WaitGroup // what removes the directories of others
 }
 
 const workName = ".work"
@@ -25,13 +28,26 @@ func newWorkDir(parent string) (*workDir, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("make working directory: %w", err)
 	}
-	removeAbandoned(root)
 	if err := findRoom(root); err != nil {
 		return nil, fmt.Errorf("make working directory: %w", err)
 	}
+	// Another process that starts may take a lock for abandoned before it is held.
+	w, err := claim(root)
+	for tries := 0; err != nil && tries < 3; tries++ {
+		w, err = claim(root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.sweep.Go(func() { removeAbandoned(root) }) // a start does not wait for it
+	return w, nil
+}
+
+// claim makes a directory under a lock, which lies beside it and is held before the
+// directory is there.
+func claim(root string) (*workDir, error) {
 	w := &workDir{path: filepath.Join(root, strings.ToLower(rand.Text())[:12])}
 	var err error
-	// The lock lies beside the directory, and is held before the directory is there.
 	if w.lock, err = os.OpenFile(w.path+".lock", os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return nil, fmt.Errorf("make working directory: %w", err)
 	}
@@ -48,17 +64,18 @@ func newWorkDir(parent string) (*workDir, error) {
 // Pebble panics where it cannot write down what it did.
 const leastRoom = 8 << 20
 
-// findRoom fails where the disk is too full to work on.
+// findRoom fails where the disk is too full to work on, also without what ended
+// processes left.
 func findRoom(dir string) error {
-	f, err := os.CreateTemp(dir, "room-*")
-	if err != nil {
-		return err
+	free, err := freeBytes(dir)
+	if err == nil && free < leastRoom {
+		removeAbandoned(dir)
+		free, err = freeBytes(dir)
 	}
-	_, err = f.Write(make([]byte, leastRoom))
-	if err != nil {
-		err = fmt.Errorf("find %d MiB of room: %w", leastRoom>>20, err)
+	if err == nil && free < leastRoom {
+		err = fmt.Errorf("find %d MiB of room, there are %d KiB: %w", leastRoom>>20, free>>10, syscall.ENOSPC)
 	}
-	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+	return err
 }
 
 // removeAbandoned removes the directories whose locks nobody holds. What cannot be
@@ -83,5 +100,6 @@ func removeAbandoned(root string) {
 
 // remove removes the directory.
 func (w *workDir) remove() error {
+	w.sweep.Wait()
 	return errors.Join(os.RemoveAll(w.path), os.Remove(w.path+".lock"), w.lock.Close())
 }
