@@ -15,7 +15,14 @@ type Seq uint64
 
 // String is the 20 digits that stand in an object's key, so that keys sort as
 // numbers do.
-func (s Seq) String() string { return fmt.Sprintf("%020d", uint64(s)) }
+func (s Seq) String() string {
+	var digits [20]byte
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = byte('0' + s%10)
+		s /= 10
+	}
+	return string(digits[:])
+}
 
 // ParseSeq reads the 20 digits that String writes.
 func ParseSeq(digits string) (Seq, error) {
