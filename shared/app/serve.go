@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"strings"
 	"time"
 
@@ -107,23 +108,25 @@ func newAPI(cfg *Config, store *Store, log *slog.Logger) *httpapi.API {
 		Origins:      cfg.AllowedOrigins,
 		AllowedAddrs: cfg.AllowedAddrs,
 		MaxBody:      cfg.MaxBody,
-		Admin:        httpapi.AdminHooks{Health: store.Ready, Other: statusHandler(store, log)},
+		Admin: httpapi.AdminHooks{
+			Health:    store.Ready,
+			Status:    func(ctx context.Context) (any, error) { return store.Status(ctx) },
+			Inspector: store.replica(),
+			Other:     debugHandler(),
+		},
 	})
 }
 
-// statusHandler answers GET /admin/status, and 404 for what no release has yet.
-func statusHandler(store *Store, log *slog.Logger) http.Handler {
+// debugHandler answers the profiles under /admin/debug/pprof/, and 404 for what no
+// release has yet. The command line, which may hold keys, is not among them.
+func debugHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /admin/status", func(w http.ResponseWriter, r *http.Request) {
-		status, err := store.Status(r.Context())
-		if err != nil {
-			log.ErrorContext(r.Context(), "status failed", slog.Any("cause", err))
-			answerError(w, http.StatusServiceUnavailable, "not ready", "not_ready")
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(status) // a caller who left needs no answer
+	mux.HandleFunc("GET /admin/debug/pprof/", func(w http.ResponseWriter, r *http.Request) {
+		http.StripPrefix("/admin", http.HandlerFunc(pprof.Index)).ServeHTTP(w, r)
 	})
+	mux.HandleFunc("GET /admin/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /admin/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /admin/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		answerError(w, http.StatusNotFound, "not found", "not_found")
 	})

@@ -228,12 +228,7 @@ func newNonce() string { return strings.ToLower(rand.Text())[:16] }
 
 func (s *Store) newService(w chat.Writer) *chat.Service {
 	return &chat.Service{
-		Reader: &replica.Replica{
-			Store:      s.Catalog,
-			Partitions: s.partitions,
-			Hasher:     s.hasher(),
-			MaxAge:     s.cfg.MaxStale,
-		},
+		Reader: s.replica(),
 		Writer: w,
 		Sealer: seal.Plain{},
 		Hasher: s.hasher(),
@@ -243,6 +238,11 @@ func (s *Store) newService(w chat.Writer) *chat.Service {
 			return id
 		},
 	}
+}
+
+// replica reads the open partitions.
+func (s *Store) replica() *replica.Replica {
+	return &replica.Replica{Store: s.Catalog, Partitions: s.partitions, Hasher: s.hasher(), MaxAge: s.cfg.MaxStale}
 }
 
 // Service is the domain on this store.

@@ -46,6 +46,11 @@ type Options struct {
 type AdminHooks struct {
 	Health func(ctx context.Context) error // of /admin/health; nil means healthy
 
+	// Status is what /admin/status shows, to be encoded as JSON; nil answers 404.
+	Status func(ctx context.Context) (any, error)
+
+	Inspector chat.Inspector // of stats, users and keys; nil answers 404
+
 	// Other answers every other path under /admin, once the key was found to be an
 	// admin's; nil answers 404.
 	Other http.Handler

@@ -192,12 +192,12 @@ func TestOtherAdminRoutes(t *testing.T) {
 	o, _ := newOptions()
 	o.Admin.Other = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })
 	api := httpapi.New(o)
-	r := httptest.NewRequest("GET", "/admin/keys", nil)
+	r := httptest.NewRequest("GET", "/admin/debug/pprof/heap", nil)
 	if got := serve(api, r); got.Code != 401 {
 		t.Errorf("without a key: %d, want 401", got.Code)
 	}
 	r.Header.Set("X-API-Key", "admin")
-	if got := serve(api, r); got.Code != 200 || got.Body.String() != "/admin/keys" {
+	if got := serve(api, r); got.Code != 200 || got.Body.String() != "/admin/debug/pprof/heap" {
 		t.Errorf("%d %s", got.Code, got.Body)
 	}
 }

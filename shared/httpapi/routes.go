@@ -36,6 +36,16 @@ var Routes = []Route{
 	{"show-metrics", http.MethodGet, "/metrics", "default", (*API).showMetrics},
 	{"check-store", http.MethodGet, "/admin/health", "admin", (*API).checkStore},
 	{"import-threads", http.MethodPost, "/admin/import", "admin", (*API).importThreads},
+	{"show-status", http.MethodGet, "/admin/status", "admin", (*API).showStatus},
+	{"show-stats", http.MethodGet, "/admin/stats", "admin", (*API).showStats},
+	{"list-users", http.MethodGet, "/admin/users", "admin", (*API).listUsers},
+	{"list-user-threads", http.MethodGet, "/admin/users/{user}/threads", "admin", asUser((*API).listThreads)},
+	{"get-user-thread", http.MethodGet, "/admin/users/{user}/threads/{thread}", "admin", asUser((*API).getThread)},
+	{"list-user-messages", http.MethodGet, "/admin/users/{user}/threads/{thread}/messages", "admin", asUser((*API).listMessages)},
+	{"get-user-message", http.MethodGet, "/admin/users/{user}/threads/{thread}/messages/{message}", "admin", asUser((*API).getMessage)},
+	{"list-keys", http.MethodGet, "/admin/keys", "admin", (*API).listKeys},
+	{"show-key", http.MethodGet, "/admin/keys/{key}", "admin", (*API).showKey},
+	{"encrypt-threads", http.MethodPost, "/admin/encryption/encrypt-threads", "admin", (*API).encryptThreads},
 }
 
 // newMux routes what Routes names. Whatever else arrives, another method on a known

@@ -1,0 +1,41 @@
+package engine_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/bobbindb/bobbin/shared/blob/memblob"
+	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/httpapi"
+	"github.com/bobbindb/bobbin/test/engine"
+	"github.com/bobbindb/bobbin/test/httpscript"
+	"github.com/bobbindb/bobbin/test/httpscript/contract"
+)
+
+// What an operator reads, on the real engine: in two partitions, so that lists go over
+// their border.
+func TestAdmin(t *testing.T) {
+	httpscript.Run(t, "../../shared/httpapi/testdata/admin/*.http", func(t *testing.T) http.Handler {
+		bucket := memblob.New(time.Now)
+		s, err := engine.Create(t.Context(), bucket, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := engine.Open(t.Context(), bucket, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		o := contract.Options(e.Service)
+		access := contract.Access()
+		access.Grants[httpapi.HashKey("tenant-admin")] = httpapi.Grant{Role: httpapi.Admin, Tenant: "acme"}
+		o.Access = func() *httpapi.Access { return access }
+		o.Admin.Inspector = e.Service.Reader.(chat.Inspector)
+		return httpapi.New(o)
+	}, contract.Vars())
+}
