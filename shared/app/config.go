@@ -35,6 +35,7 @@ type Config struct {
 	MetricsAddr string // "" for no listener of its own
 	Drain       time.Duration
 	MaxBody     int64 // bytes
+	Rate        httpapi.Rate
 
 	BackendKeys    []string
 	FrontendKeys   []string
@@ -118,6 +119,22 @@ var options = []option{
 			return fmt.Errorf("want 1 to %d bytes", httpapi.MaxBatchBody)
 		}
 		c.MaxBody = n
+		return nil
+	}},
+	{ServeOptions, "rate", "N", "0", "requests per second of one user of one API key; 0 for no limit", func(c *Config, s string) error {
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n >= 0 && n <= 1e6) || n > 0 && n < 1e-3 {
+			return errors.New("want 0, or 0.001 to 1000000 requests per second")
+		}
+		c.Rate.PerSecond = n
+		return nil
+	}},
+	{ServeOptions, "burst", "N", "0", "requests at once before --rate holds; 0 for one second's", func(c *Config, s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 || n > 1e6 {
+			return errors.New("want 0 to 1000000 requests")
+		}
+		c.Rate.Burst = n
 		return nil
 	}},
 	{ServeOptions, "backend-keys", "KEYS", "", "API keys of back ends, separated by commas (default: one that is made)", func(c *Config, s string) error {
@@ -231,6 +248,9 @@ func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
 	}
 	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && 2*c.ProofAge > c.FloorAge {
 		wrong = append(wrong, errors.New("--proof-age: more than half of --floor-age"))
+	}
+	if c.Rate.Burst > 0 && c.Rate.PerSecond == 0 {
+		wrong = append(wrong, errors.New("--burst: without effect when --rate is 0"))
 	}
 	roles := map[string]string{}
 	for _, role := range []struct {

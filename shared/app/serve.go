@@ -107,6 +107,7 @@ func newAPI(cfg *Config, store *Store, log *slog.Logger) *httpapi.API {
 		Log:          log,
 		Origins:      cfg.AllowedOrigins,
 		AllowedAddrs: cfg.AllowedAddrs,
+		Rate:         cfg.Rate,
 		MaxBody:      cfg.MaxBody,
 		Admin: httpapi.AdminHooks{
 			Health:    store.Ready,

@@ -87,3 +87,32 @@ func TestAdminRoutes(t *testing.T) {
 		}
 	}
 }
+
+func TestRate(t *testing.T) {
+	s := serve(t, "--rate", "0.001", "--burst", "2")
+	for n, want := range []int{200, 200, 429} {
+		status, header, text := s.call(t, "GET", "/frontend/v1/threads", "", "X-API-Key", s.Keys.Backend, "X-User-ID", "u1")
+		if status != want {
+			t.Errorf("call %d: %d %s, want %d", n, status, text, want)
+		}
+		if retry := header.Get("Retry-After"); (retry != "") != (want == 429) {
+			t.Errorf("call %d: Retry-After %q", n, retry)
+		}
+	}
+}
+
+func TestRateOptions(t *testing.T) {
+	for args, want := range map[string]string{
+		"--rate=-1": "--rate", "--rate=NaN": "--rate", "--rate=2e6": "--rate", "--rate=1 --burst=x": "--burst", "--burst=3": "--burst: without effect",
+	} {
+		set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		app.AddFlags(set, app.ServeOptions)
+		if err := set.Parse(strings.Fields(args)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := app.Load(set, func(string) (string, bool) { return "", false })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s named", args, err, want)
+		}
+	}
+}

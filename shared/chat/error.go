@@ -21,6 +21,7 @@ const (
 	TooLarge             // it is over a stated limit
 	Busy                 // nothing was stored; try again later
 	Unknown              // it may or may not have been stored
+	TooOften             // the caller is to come again later
 )
 
 // Error is an answer in the domain's words. Text is what a client reads, exactly;
@@ -29,7 +30,7 @@ type Error struct {
 	Kind  Kind
 	Code  string
 	Text  string
-	Retry time.Duration // for Busy and Unknown: when to try again
+	Retry time.Duration // for Busy, Unknown and TooOften: when to try again
 	Err   error         // the cause, for the log only
 }
 

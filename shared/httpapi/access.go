@@ -59,16 +59,17 @@ type Access struct {
 }
 
 // lookup finds what the request's API key stands for.
-func (a *Access) lookup(h http.Header) (Grant, bool) {
+func (a *Access) lookup(h http.Header) (KeyHash, Grant, bool) {
 	key, ok := bearer(first(h, "Authorization"))
 	if !ok {
 		key = first(h, "X-Api-Key")
 	}
 	if key == "" {
-		return Grant{}, false
+		return KeyHash{}, Grant{}, false
 	}
-	grant, ok := a.Grants[HashKey(key)]
-	return grant, ok
+	hash := HashKey(key)
+	grant, ok := a.Grants[hash]
+	return hash, grant, ok
 }
 
 // bearer takes the key from an Authorization header, if it is well-formed.
@@ -79,6 +80,14 @@ func bearer(header string) (string, bool) {
 	}
 	key := strings.Trim(header[len(scheme):], " ")
 	return key, key != "" && !strings.ContainsAny(key, " \t")
+}
+
+// enter finds out whether the key's role may use a room, and for whom.
+func (x *exchange) enter(in room, access *Access) error {
+	if !x.grant.Role.mayEnter(in) {
+		return errForbidden
+	}
+	return x.identify(access)
 }
 
 // identify finds out which user is calling. For a frontend key the user must be

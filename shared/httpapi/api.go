@@ -30,6 +30,7 @@ type Options struct {
 	Log          *slog.Logger       // nil logs nothing
 	Origins      []string           // allowed by CORS; "*" allows every one
 	AllowedAddrs []netip.Prefix     // who may connect; empty allows everyone
+	Rate         Rate               // of one user of one API key
 	MaxBody      int64              // bytes of a request's body; 0 means 1 MiB
 
 	// CompressFrom is the size in bytes from which a list is compressed for a client
@@ -67,6 +68,7 @@ type API struct {
 	Options
 	mux     *http.ServeMux
 	cors    cors
+	limiter *limiter             // nil when nothing is limited
 	nowhere *telemetry.HTTPRoute // for requests that no route answered
 }
 
@@ -90,7 +92,7 @@ func New(o Options) *API {
 	if o.NewRequestID == nil {
 		o.NewRequestID = rand.Text
 	}
-	a := &API{Options: o, cors: newCORS(o.Origins), nowhere: o.Metrics.HTTPRoute("none")}
+	a := &API{Options: o, cors: newCORS(o.Origins), limiter: newLimiter(o.Rate, maxBuckets), nowhere: o.Metrics.HTTPRoute("none")}
 	a.mux = a.newMux()
 	return a
 }
@@ -128,15 +130,12 @@ func (a *API) admit(x *exchange) error {
 		return nil
 	}
 	access := a.Access()
-	grant, ok := access.lookup(x.r.Header)
+	key, grant, ok := access.lookup(x.r.Header)
 	if !ok {
 		return errUnauthorized
 	}
-	if !grant.Role.mayEnter(room) {
-		return errForbidden
-	}
 	x.grant = grant
-	return x.identify(access)
+	return a.throttle(x, key, x.enter(room, access))
 }
 
 // addressAllowed reports whether the peer may connect. An address that cannot be read

@@ -82,11 +82,14 @@ type repeated struct{ bytes.Reader }
 
 func (*repeated) Close() error { return nil }
 
-func benchmark(b *testing.B, method, path, body string, want int) {
+func benchmark(b *testing.B, method, path, body string, want int, change ...func(*httpapi.Options)) {
 	s := newStub()
 	o, _ := newOptions()
 	o.Service = &chat.Service{Reader: s, Writer: s, Sealer: seal.Plain{}, Hasher: chat.NewHasher([]byte("salt")), Now: contract.Now, NewID: o.Service.NewID}
 	o.AllowedAddrs, o.Origins, o.NewRequestID, o.Now = nil, nil, nil, nil
+	for _, c := range change {
+		c(&o)
+	}
 	api := httpapi.New(o)
 	r := as(method, path, nil)
 	r.Header = http.Header{
@@ -126,4 +129,8 @@ func BenchmarkGetMessage(b *testing.B) {
 
 func BenchmarkGetThread(b *testing.B) {
 	benchmark(b, "GET", threadURL(), "", http.StatusOK)
+}
+
+func BenchmarkGetThreadLimited(b *testing.B) {
+	benchmark(b, "GET", threadURL(), "", http.StatusOK, func(o *httpapi.Options) { o.Rate = httpapi.Rate{PerSecond: 1e9} })
 }

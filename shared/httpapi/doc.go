@@ -2,9 +2,10 @@
 // and results into responses.
 //
 // A request passes these checks, in this order, and the first that refuses answers:
-// CORS, OPTIONS, the list of allowed addresses, public paths, API key, role,
-// signature, route, key syntax, user, JSON, fields. Existence and ownership are decided
-// behind chat.Service. A rate limit belongs between API key and role.
+// CORS, OPTIONS, the list of allowed addresses, public paths, API key, rate limit,
+// role, signature, route, key syntax, user, JSON, fields. Existence and ownership are decided
+// behind chat.Service. The rate limit's bucket is the user's only once
+// the signature was found good, so that nobody spends what is another's.
 //
 // Each handler has four beats (parse, call, check, answer) and returns an error
 // instead of answering with one; error.go holds the one table from kinds of error to

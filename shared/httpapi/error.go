@@ -24,6 +24,7 @@ var statuses = map[chat.Kind]int{
 	chat.TooLarge:        http.StatusRequestEntityTooLarge,
 	chat.Busy:            http.StatusServiceUnavailable,
 	chat.Unknown:         http.StatusServiceUnavailable,
+	chat.TooOften:        http.StatusTooManyRequests,
 }
 
 // The answers that are HTTP's own. Texts are part of the contract.
@@ -41,6 +42,7 @@ var (
 	errAuthorRequired    = &chat.Error{Kind: chat.Invalid, Code: "author_required", Text: "author required for backend requests"}
 	errAuthorTooLong     = &chat.Error{Kind: chat.Invalid, Code: "author_too_long", Text: "author too long"}
 	errAuthorInvalid     = &chat.Error{Kind: chat.Invalid, Code: "author_invalid", Text: "author contains invalid characters"}
+	errRateLimit         = &chat.Error{Kind: chat.TooOften, Code: "rate_limited", Text: "rate limit exceeded"}
 	errTooLarge          = &chat.Error{Kind: chat.TooLarge, Code: "payload_too_large", Text: "payload too large"}
 
 	errThreadPayload        = invalidPayload("invalid thread payload")
@@ -68,7 +70,7 @@ func (x *exchange) fail(err error) {
 	if x.status != 0 {
 		return // an answer is under way; it cannot be taken back
 	}
-	if e.Kind == chat.Busy || e.Kind == chat.Unknown {
+	if e.Kind == chat.Busy || e.Kind == chat.Unknown || e.Kind == chat.TooOften {
 		retry := max(1, int(math.Ceil(e.Retry.Seconds())))
 		x.w.Header().Set("Retry-After", strconv.Itoa(retry))
 	}
