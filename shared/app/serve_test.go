@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -114,5 +115,39 @@ func TestRateOptions(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s named", args, err, want)
 		}
+	}
+}
+
+func TestServerTiming(t *testing.T) {
+	s := serve(t)
+	_, header, _ := s.call(t, "GET", "/frontend/v1/threads", "", "X-API-Key", s.Keys.Backend, "X-User-ID", "u1")
+	pattern := regexp.MustCompile(`^total;dur=\d+\.\d{3}, bucket;dur=\d+\.\d{3};desc="calls: [1-9]\d*"$`)
+	if got := header.Get("Server-Timing"); !pattern.MatchString(got) {
+		t.Errorf("Server-Timing %q", got)
+	}
+	// A commit is shared by those who wait for it.
+	_, header, _ = s.call(t, "POST", "/frontend/v1/threads", `{"title":"one"}`, "X-API-Key", s.Keys.Backend, "X-User-ID", "u1")
+	if got := header.Get("Server-Timing"); !strings.HasPrefix(got, "total;dur=") {
+		t.Errorf("Server-Timing %q", got)
+	}
+	if _, header, _ := s.call(t, "GET", "/healthz", ""); header.Get("Server-Timing") == "" {
+		t.Error("no Server-Timing without the store")
+	}
+}
+
+// Origins and addresses that are let in are those of the flags.
+func TestWhoIsLetIn(t *testing.T) {
+	s := serve(t, "--allowed-origins", "https://a.example,https://b.example", "--allowed-addrs", "10.0.0.0/8")
+	for origin, want := range map[string]string{"https://b.example": "https://b.example", "https://c.example": ""} {
+		status, header, _ := s.call(t, "GET", "/frontend/v1/threads", "", "X-API-Key", s.Keys.Backend, "Origin", origin)
+		if got := header.Get("Access-Control-Allow-Origin"); status != 403 || got != want {
+			t.Errorf("from %s: %d, allowed %q, want 403 and %q", origin, status, got, want)
+		}
+	}
+	if status, _, _ := s.call(t, "GET", "/healthz", ""); status != 200 {
+		t.Errorf("health from elsewhere: %d, want 200", status)
+	}
+	if _, header, _ := serve(t, "--allowed-origins", "*").call(t, "GET", "/healthz", "", "Origin", "https://any.example"); header.Get("Access-Control-Allow-Origin") != "https://any.example" {
+		t.Error("* does not allow every origin")
 	}
 }

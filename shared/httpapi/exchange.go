@@ -23,6 +23,7 @@ type exchange struct {
 	id    string // the request's
 	route string
 	meter *telemetry.HTTPRoute
+	calls *telemetry.Calls // to the bucket; nil before the route is known
 	grant Grant
 	user  string     // as signed, or as a backend named it
 	query url.Values // parsed when first asked for
@@ -111,6 +112,7 @@ func (x *exchange) Header() http.Header { return x.w.Header() }
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 {
 		x.status = status
+		x.timing()
 	}
 	x.w.WriteHeader(status)
 }
@@ -118,7 +120,7 @@ func (x *exchange) WriteHeader(status int) {
 // Write sends a part of the answer's body.
 func (x *exchange) Write(b []byte) (int, error) {
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.WriteHeader(http.StatusOK)
 	}
 	return x.w.Write(b)
 }

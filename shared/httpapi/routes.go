@@ -56,7 +56,7 @@ func (a *API) newMux() *http.ServeMux {
 		meter := a.Metrics.HTTPRoute(route.Name)
 		mux.HandleFunc(route.Method+" "+route.Path, func(w http.ResponseWriter, r *http.Request) {
 			x := w.(*exchange)
-			x.r, x.meter, x.route = r, meter, route.Name
+			x.r, x.meter, x.route = x.counted(r), meter, route.Name
 			if err := route.handle(a, x); err != nil {
 				x.fail(err)
 			}

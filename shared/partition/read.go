@@ -11,6 +11,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/commitlog"
 	"github.com/bobbindb/bobbin/shared/store"
+	"github.com/bobbindb/bobbin/shared/telemetry"
 )
 
 // View is a consistent picture of the partition, and what keeps it open.
@@ -179,7 +180,7 @@ func (p *Partition) Probe(ctx context.Context) error {
 		p.work.Add(1)
 		p.mu.Unlock()
 		defer p.work.Done()
-		return p.probeToEnd() // two calls of the system: less than waiting for another's
+		return p.probeToEnd(ctx) // two calls of the system: less than waiting for another's
 	}
 	if p.next == nil {
 		p.next = &round{done: make(chan struct{})}
@@ -209,14 +210,15 @@ func (p *Partition) probeAll() {
 		if r == nil {
 			return
 		}
-		r.err = p.probeToEnd()
+		r.err = p.probeToEnd(p.life)
 		close(r.done)
 	}
 }
 
-// probeToEnd applies commits until there are no more.
-func (p *Partition) probeToEnd() error {
-	ctx, cancel := context.WithTimeout(p.life, p.Timeout)
+// probeToEnd applies commits until there are no more. It does not end with who asked,
+// but what it asks the bucket for is counted as theirs.
+func (p *Partition) probeToEnd(asked context.Context) error {
+	ctx, cancel := context.WithTimeout(telemetry.CarryCalls(p.life, asked), p.Timeout)
 	defer cancel()
 	for {
 		if more, err := p.probe(ctx); err != nil || !more {

@@ -76,9 +76,11 @@ func (m *Metrics) operation(name string) *operation {
 	return o
 }
 
-func (o *operation) done(began time.Time, err error) {
+func (o *operation) done(ctx context.Context, began time.Time, err error) {
+	took := time.Since(began)
 	o.calls[outcomeOf(err)].Inc()
-	o.latency.Observe(time.Since(began).Seconds())
+	o.latency.Observe(took.Seconds())
+	countCall(ctx, took)
 }
 
 type bucket struct {
@@ -95,35 +97,35 @@ var _ blob.Bucket = (*bucket)(nil)
 func (b *bucket) Get(ctx context.Context, key string) (blob.Object, error) {
 	began := time.Now()
 	object, err := b.inner.Get(ctx, key)
-	b.get.done(began, err)
+	b.get.done(ctx, began, err)
 	return object, err
 }
 
 func (b *bucket) GetRange(ctx context.Context, key string, offset, size int64) (blob.Object, error) {
 	began := time.Now()
 	object, err := b.inner.GetRange(ctx, key, offset, size)
-	b.rng.done(began, err)
+	b.rng.done(ctx, began, err)
 	return object, err
 }
 
 func (b *bucket) Put(ctx context.Context, key string, body []byte, when blob.Condition) (blob.Info, error) {
 	began := time.Now()
 	info, err := b.inner.Put(ctx, key, body, when)
-	b.put.done(began, err)
+	b.put.done(ctx, began, err)
 	return info, err
 }
 
 func (b *bucket) List(ctx context.Context, opts blob.ListOptions) (blob.Listing, error) {
 	began := time.Now()
 	listing, err := b.inner.List(ctx, opts)
-	b.list.done(began, err)
+	b.list.done(ctx, began, err)
 	return listing, err
 }
 
 func (b *bucket) Delete(ctx context.Context, key string) error {
 	began := time.Now()
 	err := b.inner.Delete(ctx, key)
-	b.remove.done(began, err)
+	b.remove.done(ctx, began, err)
 	return err
 }
 
@@ -140,28 +142,28 @@ var _ blob.Folder = (*folder)(nil)
 func (f *folder) Unchanged(key string, tag blob.ETag) bool {
 	began := time.Now()
 	same := f.inner.Unchanged(key, tag)
-	f.look.done(began, nil)
+	f.look.done(context.Background(), began, nil)
 	return same
 }
 
 func (f *folder) OpenFile(key string) (*os.File, error) {
 	began := time.Now()
 	file, err := f.inner.OpenFile(key)
-	f.open.done(began, err)
+	f.open.done(context.Background(), began, err)
 	return file, err
 }
 
 func (f *folder) PutFile(ctx context.Context, key, path string) (blob.Info, error) {
 	began := time.Now()
 	info, err := f.inner.PutFile(ctx, key, path)
-	f.put.done(began, err)
+	f.put.done(ctx, began, err)
 	return info, err
 }
 
 func (f *folder) LinkFile(key, path string) error {
 	began := time.Now()
 	err := f.inner.LinkFile(key, path)
-	f.link.done(began, err)
+	f.link.done(context.Background(), began, err)
 	return err
 }
 
