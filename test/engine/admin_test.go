@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bobbindb/bobbin/shared/blob/memblob"
+	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/httpapi"
 	"github.com/bobbindb/bobbin/test/engine"
@@ -22,6 +23,7 @@ func TestAdmin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.Salt = saltThatParts(s, "u1", "u2", "u3")
 		e, err := engine.Open(t.Context(), bucket, s)
 		if err != nil {
 			t.Fatal(err)
@@ -38,4 +40,18 @@ func TestAdmin(t *testing.T) {
 		o.Admin.Inspector = e.Service.Reader.(chat.Inspector)
 		return httpapi.New(o)
 	}, contract.Vars())
+}
+
+// saltThatParts is a salt by which some users do not all live in the same partition.
+func saltThatParts(s *catalog.Store, users ...string) []byte {
+	for n := byte(0); ; n++ {
+		salt := []byte{n}
+		found := map[int]bool{}
+		for _, u := range users {
+			found[s.PartitionOf(chat.NewHasher(salt).Owner(chat.Owner{User: u}).Slot())] = true
+		}
+		if len(found) == s.Partitions() {
+			return salt
+		}
+	}
 }
