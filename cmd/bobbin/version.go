@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +23,7 @@ func (c *console) newVersion() *cobra.Command {
 		Short: "Say which release this is",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := versionResult{app.Version, commit(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			v := versionResult{app.Version, app.Commit(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if c.json {
 				return c.document(v)
 			}
@@ -32,18 +31,4 @@ func (c *console) newVersion() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-// commit is the revision that the binary was built from.
-func commit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return "unknown"
 }

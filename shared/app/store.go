@@ -92,7 +92,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{cfg: cfg, log: log, closer: closer}
-	s.Metrics = telemetry.New(telemetry.Release{Version: Version}, time.Now)
+	s.Metrics = telemetry.New(release(), time.Now)
 	s.bucket = telemetry.Bucket(bucket, s.Metrics)
 	if s.Catalog, err = catalog.Read(ctx, s.bucket); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), closer())
@@ -128,7 +128,7 @@ func (s *Store) hasher() chat.Hasher { return chat.NewHasher(s.Catalog.Salt) }
 // openPartitions opens all partitions at the same time.
 func (s *Store) openPartitions(ctx context.Context, use store.Use, dir string) error {
 	n := s.Catalog.Partitions()
-	chunks := checkpoint.OpenCache(checkpoint.CacheOptions{})
+	chunks := checkpoint.OpenCache(checkpoint.CacheOptions{Meter: s.Metrics})
 	s.partitions = make([]*partition.Partition, n)
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range n {
@@ -200,6 +200,15 @@ func (s *Store) start() {
 		Jitter:  func(every time.Duration) time.Duration { return mathrand.N(every/8 + 1) },
 	})
 	s.service = s.newService(s.writers)
+	s.Metrics.OnScrape(s.observe)
+}
+
+// observe says where each partition stands. It is asked for whenever somebody looks,
+// since another process may take a checkpoint, or commit.
+func (s *Store) observe() {
+	for _, p := range s.partitions {
+		measure(s.Metrics.Partition(p.Number), p)
+	}
 }
 
 // measure tells the metrics how a partition stands.

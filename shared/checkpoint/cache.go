@@ -18,6 +18,8 @@ type Cache struct {
 	dir string
 	max int64 // bytes on disk
 
+	meter CacheMeter
+
 	mu      sync.Mutex
 	memory  lru
 	disk    lru   // what is known to lie in dir; values are nil
@@ -25,11 +27,24 @@ type Cache struct {
 	written int64 // bytes since dir was last listed
 }
 
+// CacheMeter hears of every chunk that somebody asked for.
+type CacheMeter interface {
+	CacheHit()  // it was in memory or on disk
+	CacheMiss() // it was fetched
+}
+
+type noMeter struct{}
+
+func (noMeter) CacheHit()  {}
+func (noMeter) CacheMiss() {}
+
 // CacheOptions says where a Cache lies and how much it holds.
 type CacheOptions struct {
 	Dir         string // "" for a cache in memory only
 	MaxBytes    int64  // on disk; 0 means 512 MiB. Processes that share Dir pass it by a quarter at most, each
 	MemoryBytes int64  // in memory; 0 means 64 MiB
+
+	Meter CacheMeter // nil tells nobody
 }
 
 const (
@@ -48,7 +63,11 @@ func OpenCache(opts CacheOptions) *Cache {
 	if opts.MemoryBytes <= 0 {
 		opts.MemoryBytes = defaultMemoryBytes
 	}
+	if opts.Meter == nil {
+		opts.Meter = noMeter{}
+	}
 	return &Cache{
+		meter:  opts.Meter,
 		dir:    opts.Dir,
 		max:    opts.MaxBytes,
 		memory: newLRU(opts.MemoryBytes),

@@ -83,6 +83,7 @@ func (f *fetcher) chunks(t *Table, first, end int64, ahead bool) []*flight {
 		if fl == nil {
 			if data := f.cache.fromMemory(id); data != nil {
 				fl = &flight{data: data}
+				f.cache.meter.CacheHit()
 			}
 		}
 		if fl == nil && f.closed {
@@ -114,6 +115,7 @@ func (f *fetcher) land(t *Table, claims []claim, ahead bool) {
 	for _, c := range claims {
 		if data := f.cache.fromDisk(c.id, c.size); data != nil {
 			f.diskHits.Add(1)
+			f.cache.meter.CacheHit()
 			f.finish(c, data, nil)
 			continue
 		}
@@ -154,6 +156,7 @@ func (f *fetcher) landRun(t *Table, run []claim, ahead bool) {
 		return
 	}
 	for _, c := range run {
+		f.cache.meter.CacheMiss()
 		f.cache.toDisk(c.id, c.data)
 	}
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,9 @@ type Release struct {
 type Metrics struct {
 	registry *prometheus.Registry
 	now      func() time.Time
+
+	mu    sync.Mutex
+	looks []func() // see OnScrape
 
 	requests *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
@@ -81,9 +85,26 @@ func New(release Release, now func() time.Time) *Metrics {
 	return m
 }
 
+// OnScrape has look called before every answer of Handler, to set what is a state
+// rather than an event. It must be cheap, and may be called twice at once.
+func (m *Metrics) OnScrape(look func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.looks = append(m.looks, look)
+}
+
 // Handler answers with every metric in Prometheus' text format.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	answer := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.mu.Lock()
+		looks := m.looks
+		m.mu.Unlock()
+		for _, look := range looks {
+			look()
+		}
+		answer.ServeHTTP(w, r)
+	})
 }
 
 // CacheHit counts a chunk that the local cache had.
