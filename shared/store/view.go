@@ -36,22 +36,15 @@ func (v *View) Position() Position { return v.at }
 func (v *View) Close() error { return v.snapshot.Close() }
 
 // Get implements Reader.
-func (v *View) Get(key []byte) ([]byte, bool, error) {
-	value, closer, err := v.snapshot.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("read %x: %w", key, err)
-	}
-	out := clone(value)
-	return out, true, closer.Close()
-}
+func (v *View) Get(key []byte) ([]byte, bool, error) { return get(v.snapshot, key) }
 
 // Get implements Reader on the newest state. Only who applies may rely on two Gets
 // seeing the same one.
-func (db *DB) Get(key []byte) ([]byte, bool, error) {
-	value, closer, err := db.pebble.Get(key)
+func (db *DB) Get(key []byte) ([]byte, bool, error) { return get(db.pebble, key) }
+
+// get reads a copy of a value.
+func get(from pebble.Reader, key []byte) ([]byte, bool, error) {
+	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
