@@ -90,25 +90,9 @@ func (in *Conversation) check() error {
 	return nil
 }
 
+// pastMessage drafts a message as it was elsewhere.
 func (s *Service) pastMessage(ctx context.Context, owner Owner, p Past) NewMessage {
-	author := Owner{Tenant: owner.Tenant, User: p.Author}
-	return NewMessage{
-		ClientID: p.ClientID,
-		Content:  s.Hasher.Sum("posted", []byte(p.Author), p.Body, p.Metadata),
-		Created:  p.Created,
-		Updated:  p.Updated,
-		Deleted:  p.Deleted,
-		Revision: p.Revision,
-		Author:   p.Author,
-		Parent:   p.Parent,
-		Branch:   p.Branch,
-		Status:   p.Status,
-		Role:     p.Role,
-		Format:   p.Format,
-		Model:    p.Model,
-		ReplyTo:  p.ReplyTo,
-		Usage:    p.Usage,
-		Expires:  p.Expires,
-		Draft:    s.draft(ctx, author, plain{body: p.Body, metadata: p.Metadata}),
-	}
+	m := s.newMessage(ctx, Owner{Tenant: owner.Tenant, User: p.Author}, p.Post)
+	m.Author, m.Created, m.Updated, m.Deleted, m.Revision = p.Author, p.Created, p.Updated, p.Deleted, p.Revision
+	return m
 }

@@ -45,24 +45,30 @@ func (s *Service) newMessages(ctx context.Context, call Call, in []Post) ([]NewM
 		if p.ClientID != "" && !p.ClientID.Valid() {
 			return nil, ErrClientID
 		}
-		out[i] = NewMessage{
-			ClientID: p.ClientID,
-			Parent:   p.Parent,
-			Branch:   p.Branch,
-			Status:   p.Status,
-			Role:     p.Role,
-			Format:   p.Format,
-			Model:    p.Model,
-			ReplyTo:  p.ReplyTo,
-			Usage:    p.Usage,
-			Expires:  p.Expires,
-			Draft:    s.draft(ctx, call.Caller, plain{body: p.Body, metadata: p.Metadata}),
-		}
-		if p.ClientID != "" {
-			out[i].Content = s.Hasher.Sum("posted", []byte(call.Caller.User), p.Body, p.Metadata)
-		}
+		out[i] = s.newMessage(ctx, call.Caller, p)
 	}
 	return out, nil
+}
+
+// newMessage drafts a message's texts for its author.
+func (s *Service) newMessage(ctx context.Context, author Owner, p Post) NewMessage {
+	m := NewMessage{
+		ClientID: p.ClientID,
+		Parent:   p.Parent,
+		Branch:   p.Branch,
+		Status:   p.Status,
+		Role:     p.Role,
+		Format:   p.Format,
+		Model:    p.Model,
+		ReplyTo:  p.ReplyTo,
+		Usage:    p.Usage,
+		Expires:  p.Expires,
+		Draft:    s.draft(ctx, author, plain{body: p.Body, metadata: p.Metadata}),
+	}
+	if p.ClientID != "" {
+		m.Content = s.Hasher.Sum("posted", []byte(author.User), p.Body, p.Metadata)
+	}
+	return m
 }
 
 // GetMessage reads one message of a thread that the caller takes part in.
