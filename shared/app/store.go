@@ -101,8 +101,8 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 }
 
 func openBucket(cfg Config) (blob.Bucket, func() error, error) {
-	dir, ok := strings.CutPrefix(cfg.Bucket, "file://")
-	if !ok {
+	dir := cfg.folder()
+	if dir == "" {
 		return nil, nil, fmt.Errorf("open bucket %s: only file:// is known", cfg.Bucket)
 	}
 	b, err := fileblob.Open(dir, fileblob.Options{})
@@ -176,22 +176,16 @@ func (s *Store) closePartitions() error {
 func (s *Store) start() {
 	s.writers = &writer.Set{Store: s.Catalog}
 	for _, p := range s.partitions {
-		metrics := s.Metrics.Partition(p.Number)
-		measure(metrics, p)
 		loop := compactor.StartLoop(p, compactor.LoopOptions{
 			Options: compactor.Options{Window: s.cfg.Window, Young: min(s.cfg.Grace, time.Hour), Nonce: newNonce, Now: time.Now},
 			Log:     s.log,
-			Taken:   func(compactor.Result, error) { measure(metrics, p) },
 		})
 		s.compactors = append(s.compactors, loop)
 		s.writers.Writers = append(s.writers.Writers, writer.New(p, writer.Options{
-			Hasher:  s.hasher(),
-			Log:     s.log,
-			Metrics: metrics,
-			Committed: func(tail partition.Tail) {
-				measure(metrics, p)
-				loop.Committed(tail)
-			},
+			Hasher:    s.hasher(),
+			Log:       s.log,
+			Metrics:   s.Metrics.Partition(p.Number),
+			Committed: loop.Committed,
 		}))
 	}
 	s.janitor = janitor.StartLoop(janitor.LoopOptions{
@@ -203,21 +197,16 @@ func (s *Store) start() {
 	s.Metrics.OnScrape(s.observe)
 }
 
-// observe says where each partition stands. It is asked for whenever somebody looks,
-// since another process may take a checkpoint, or commit.
+// observe tells the metrics where each partition stands. It is asked for whenever
+// somebody looks, since another process may take a checkpoint, or commit.
 func (s *Store) observe() {
 	for _, p := range s.partitions {
-		measure(s.Metrics.Partition(p.Number), p)
-	}
-}
-
-// measure tells the metrics how a partition stands.
-func measure(metrics *telemetry.Partition, p *partition.Partition) {
-	m := p.Manifest()
-	metrics.Tail(p.Tail().Commits)
-	metrics.Format(m.Formats.Max)
-	if m.Seq > 0 {
-		metrics.Checkpoint(uint64(m.Seq), time.Unix(0, m.Time))
+		metrics, m := s.Metrics.Partition(p.Number), p.Manifest()
+		metrics.Tail(p.Tail().Commits)
+		metrics.Format(m.Formats.Max)
+		if m.Seq > 0 {
+			metrics.Checkpoint(uint64(m.Seq), time.Unix(0, m.Time))
+		}
 	}
 }
 
@@ -326,8 +315,8 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 // checkFolder makes the folder when it is missing, and refuses one that holds what no
 // store does.
 func checkFolder(cfg Config) error {
-	dir, ok := strings.CutPrefix(cfg.Bucket, "file://")
-	if !ok {
+	dir := cfg.folder()
+	if dir == "" {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
