@@ -114,9 +114,23 @@ func syncTime(dir string) (time.Duration, error) {
 	return times[len(times)/2], nil
 }
 
+// preface begins the report: what it is, and how to have it anew.
+const preface = "# Benchmarks\n\n" +
+	"This file is written by the bench, never by hand.\n\n" +
+	"```\n" +
+	"make bench                              # Bobbin alone\n" +
+	"make bench DATA=conversations.ndjson.gz # with imports of real conversations\n" +
+	"make bench-peer                         # beside PostgreSQL, in the same run\n" +
+	"```\n\n" +
+	"`make bench-peer` needs PostgreSQL's programs (`scripts/install-bench-peer`). Stores go\n" +
+	"to the system's folder for temporary files unless `--dir` says otherwise; it must be on\n" +
+	"a disk for `fsync` to mean anything. `bobbin bench` is a quick look at one machine.\n\n" +
+	"## On a folder\n\n"
+
 // writeReport writes the facts, the table and the notes as markdown.
 func (b *bench) writeReport(facts []fact) error {
 	var text strings.Builder
+	text.WriteString(preface)
 	for _, f := range facts {
 		fmt.Fprintf(&text, "- %s: %s\n", f.name, f.value)
 	}
