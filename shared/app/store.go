@@ -57,6 +57,10 @@ func OpenStore(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error
 	if err != nil {
 		return nil, err
 	}
+	// The janitor goes by it, and what it does not name may be deleted.
+	if _, err := catalog.ReadRoots(ctx, s.bucket, s.Catalog); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.closer())
+	}
 	if s.work, err = newWorkDir(s.dir(cfg)); err != nil {
 		return nil, errors.Join(err, s.closer())
 	}
@@ -85,6 +89,9 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 	if dir := cfg.folder(); dir != "" {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("open store: %w", catalog.ErrNoStore)
+		}
+		if err := findForeign(dir); errors.Is(err, ErrForeignFolder) {
+			return nil, fmt.Errorf("open store: %w: %w", catalog.ErrNoStore, err)
 		}
 	}
 	bucket, closer, err := openBucket(cfg)
@@ -287,29 +294,36 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, closer()) }()
-	if _, err := catalog.Read(ctx, bucket); !errors.Is(err, catalog.ErrNoStore) {
+	there, err := catalog.Read(ctx, bucket)
+	if err == nil {
+		_, err = catalog.ReadRoots(ctx, bucket, there)
+	}
+	if !errors.Is(err, catalog.ErrNoStore) {
 		return false, err
 	}
 	s, err := catalog.New(max(cfg.Partitions, 1))
 	if err != nil {
 		return false, err
 	}
+	if err := catalog.Claim(ctx, bucket, s); errors.Is(err, blob.ErrExists) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
 	for p := range s.Partitions() {
 		opts := partition.Options{Bucket: bucket, Store: s, Branch: s.Branch, Number: p, Now: time.Now, Release: Version}
-		if err := partition.Create(ctx, opts); err != nil {
+		if err := partition.Create(ctx, opts); err != nil && !errors.Is(err, blob.ErrExists) {
 			return false, err
 		}
 	}
-	// The store exists from here on. Of several processes that get here one wins; the
-	// manifests of the others are junk for the janitor.
+	// The store exists from here on. Of several processes that get here one wins.
 	if err := catalog.Create(ctx, bucket, s); err != nil {
 		if errors.Is(err, blob.ErrExists) {
 			return false, nil
 		}
 		return false, err
 	}
-	_, err = catalog.ReadRoots(ctx, bucket, s)
-	return err == nil, err
+	return true, nil
 }
 
 // checkFolder makes the folder when it is missing, and refuses one that holds what no
@@ -322,6 +336,11 @@ func checkFolder(cfg Config) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
+	return findForeign(dir)
+}
+
+// findForeign refuses a folder without a store that holds what no store does.
+func findForeign(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("look into folder: %w", err)
@@ -329,9 +348,9 @@ func checkFolder(cfg Config) error {
 	var foreign string
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == catalog.StoreKey:
-			return nil
-		case strings.HasPrefix(name, "."), name == "branches", name == "lost+found":
+		case name == catalog.StoreKey, name == "tables", name == "janitor":
+			return nil // whether it is whole is for catalog.Read to say
+		case strings.HasPrefix(name, "."), name == catalog.RootsKey, name == "branches", name == "lost+found":
 		default:
 			foreign = name
 		}

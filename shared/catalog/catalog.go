@@ -4,12 +4,14 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/chat"
@@ -63,6 +65,7 @@ type Move struct {
 // Roots is roots.json: whatever keeps objects alive beside the manifests.
 type Roots struct {
 	Format   int      `json:"format"`
+	Store    string   `json:"store"` // the id of the store that they are of
 	Nonce    string   `json:"nonce"` // new at every swap, so that equal content never gives an equal tag
 	Branches []Branch `json:"branches"`
 	Pins     []Pin    `json:"pins"`
@@ -140,16 +143,49 @@ func Prefix(branch string, partition int) string {
 	return fmt.Sprintf("branches/%s/p%03d", branch, partition)
 }
 
-// Create writes bobbin.json, the last act of making a store. It returns blob.ErrExists
-// when there is one. After ErrUnknownOutcome, call it again with the same Store.
+// Claim writes the first roots.json of a store that is being made, its first object, so
+// that a store never is without one. Where an earlier attempt left one, or another
+// process is making the store at this moment, the store takes on the id and the branch
+// of that one: whoever then writes bobbin.json first has made it. It returns
+// blob.ErrExists where there is a store.
+func Claim(ctx context.Context, bucket blob.Bucket, s *Store) error {
+	first := &Roots{Format: format, Store: s.ID, Branches: []Branch{{Name: s.Branch}}, Pins: []Pin{}}
+	_, err := putRoots(ctx, bucket, first, blob.IfAbsent())
+	if err == nil || !errors.Is(err, ErrLostSwap) {
+		return err
+	}
+	there, err := readRoots(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	if there.Store == "" || len(there.Branches) != 1 || len(there.Pins) > 0 {
+		if _, err := Read(ctx, bucket); !errors.Is(err, ErrNoStore) {
+			return cmp.Or(err, blob.ErrExists)
+		}
+		return fmt.Errorf("%s is missing, and %s is not that of a new store: %w", StoreKey, RootsKey, commitlog.ErrDamaged)
+	}
+	s.ID, s.Branch = there.Store, there.Branches[0].Name
+	return nil
+}
+
+// Create writes bobbin.json, the last act of making a store, after roots.json if Claim
+// has not done so. It returns blob.ErrExists when there is a store. After
+// ErrUnknownOutcome, call it again with the same Store.
 func Create(ctx context.Context, bucket blob.Bucket, s *Store) error {
+	claimed := *s
+	if err := Claim(ctx, bucket, &claimed); err != nil {
+		return fmt.Errorf("create %s: %w", StoreKey, err)
+	}
+	if claimed.ID != s.ID || claimed.Branch != s.Branch {
+		return fmt.Errorf("create %s: %s is that of store %s: %w", StoreKey, RootsKey, claimed.ID, blob.ErrExists)
+	}
 	body, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", StoreKey, err)
 	}
 	tag, err := put(ctx, bucket, StoreKey, body, blob.IfAbsent(), func(found []byte) bool {
 		var there Store
-		return json.Unmarshal(found, &there) == nil && there.ID == s.ID
+		return json.Unmarshal(found, &there) == nil && there.ID == s.ID && bytes.Equal(there.Salt, s.Salt)
 	})
 	if errors.Is(err, ErrLostSwap) {
 		return fmt.Errorf("create %s: %w", StoreKey, blob.ErrExists)
@@ -161,23 +197,66 @@ func Create(ctx context.Context, bucket blob.Bucket, s *Store) error {
 	return nil
 }
 
-// Read reads bobbin.json. It returns ErrNoStore when there is none.
+// Read reads bobbin.json. It returns ErrNoStore when there is none, and damage where
+// what else a store has is there.
 func Read(ctx context.Context, bucket blob.Bucket) (*Store, error) {
 	o, err := bucket.Get(ctx, StoreKey)
 	if errors.Is(err, blob.ErrNotExist) {
-		return nil, ErrNoStore
+		if o, err = readAgain(ctx, bucket); err != nil {
+			return nil, err
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", StoreKey, err)
 	}
 	s := &Store{ETag: o.ETag}
-	if err := json.Unmarshal(o.Body, s); err != nil {
-		return nil, fmt.Errorf("read %s: %w: %w", StoreKey, commitlog.ErrDamaged, err)
+	if err := decode(o.Body, s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", StoreKey, err)
 	}
 	if s.Format != format {
 		return nil, fmt.Errorf("read %s: format %d, this release reads %d: %w", StoreKey, s.Format, format, commitlog.ErrUnknownFormat)
 	}
 	return s, s.check()
+}
+
+// readAgain reads bobbin.json after it was not there. An attempt to make a store leaves
+// roots.json and manifests behind; whatever else lies under a store's keys is of one that
+// was in use. Another process may have made it since, so it is looked for once more.
+func readAgain(ctx context.Context, bucket blob.Bucket) (blob.Object, error) {
+	orphan, err := findOrphan(ctx, bucket)
+	if err != nil {
+		return blob.Object{}, err
+	}
+	if orphan == "" {
+		return blob.Object{}, ErrNoStore
+	}
+	o, err := bucket.Get(ctx, StoreKey)
+	if errors.Is(err, blob.ErrNotExist) {
+		err = fmt.Errorf("%s is missing, and other objects of a store are there, like %s: %w", StoreKey, orphan, commitlog.ErrDamaged)
+	}
+	return o, err
+}
+
+// findOrphan returns the key of an object that only a store in use has, "" if there is
+// none.
+func findOrphan(ctx context.Context, bucket blob.Bucket) (string, error) {
+	for _, prefix := range []string{"tables/", "janitor/", "branches/"} {
+		opts := blob.ListOptions{Prefix: prefix}
+		for more := true; more; {
+			page, err := bucket.List(ctx, opts)
+			if err != nil {
+				return "", fmt.Errorf("list %s: %w", prefix, err)
+			}
+			for _, e := range page.Entries {
+				if prefix != "branches/" || !strings.HasSuffix(e.Key, "/manifest") {
+					return e.Key, nil
+				}
+				opts.After = e.Key
+			}
+			more = page.More && len(page.Entries) > 0
+		}
+	}
+	return "", nil
 }
 
 // check refuses a slot map that leaves a slot without a partition.
@@ -195,32 +274,30 @@ func (s *Store) check() error {
 	return nil
 }
 
-// ReadRoots reads roots.json, and makes the first one where a new store has none yet.
+// ReadRoots reads a store's roots.json. Every store has one: where it is missing, nobody
+// can say any more what branches and pins keep alive.
 func ReadRoots(ctx context.Context, bucket blob.Bucket, s *Store) (*Roots, error) {
-	r, err := LookRoots(ctx, bucket, s)
-	if err != nil || r.ETag != "" {
-		return r, err
+	r, err := readRoots(ctx, bucket)
+	if errors.Is(err, blob.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing: %w", RootsKey, commitlog.ErrDamaged)
 	}
-	made, err := putRoots(ctx, bucket, r, blob.IfAbsent())
-	if errors.Is(err, ErrLostSwap) {
-		return LookRoots(ctx, bucket, s)
+	if err != nil {
+		return nil, err
 	}
-	return made, err
+	if r.Store != s.ID {
+		return nil, fmt.Errorf("read %s: it is that of store %q, not %q: %w", RootsKey, r.Store, s.ID, commitlog.ErrDamaged)
+	}
+	return r, nil
 }
 
-// LookRoots reads roots.json. Where a new store has none yet it returns what the first
-// one would say, without an ETag, and writes nothing.
-func LookRoots(ctx context.Context, bucket blob.Bucket, s *Store) (*Roots, error) {
+func readRoots(ctx context.Context, bucket blob.Bucket) (*Roots, error) {
 	o, err := bucket.Get(ctx, RootsKey)
-	if errors.Is(err, blob.ErrNotExist) {
-		return &Roots{Format: format, Branches: []Branch{{Name: s.Branch}}, Pins: []Pin{}}, nil
-	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", RootsKey, err)
 	}
 	r := &Roots{ETag: o.ETag}
-	if err := json.Unmarshal(o.Body, r); err != nil {
-		return nil, fmt.Errorf("read %s: %w: %w", RootsKey, commitlog.ErrDamaged, err)
+	if err := decode(o.Body, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", RootsKey, err)
 	}
 	if r.Format != format {
 		return nil, fmt.Errorf("read %s: format %d, this release reads %d: %w", RootsKey, r.Format, format, commitlog.ErrUnknownFormat)
@@ -233,6 +310,18 @@ func LookRoots(ctx context.Context, bucket blob.Bucket, s *Store) (*Roots, error
 		return nil, fmt.Errorf("read %s: %w: %w", RootsKey, commitlog.ErrUnknownFormat, err)
 	}
 	return r, nil
+}
+
+// decode reads JSON as it was written. (The standard library reads bytes that are no
+// text as some other text.)
+func decode(body []byte, into any) error {
+	if !utf8.Valid(body) {
+		return fmt.Errorf("it is no text: %w", commitlog.ErrDamaged)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%w: %w", commitlog.ErrDamaged, err)
+	}
+	return nil
 }
 
 // SwapRoots replaces the roots that were read by next, under a fresh nonce. It returns

@@ -34,6 +34,16 @@ var unclear = []blobtest.Fault{
 	blobtest.NotStored, blobtest.LostReply, blobtest.Delayed, blobtest.Conflict409, blobtest.Unavailable503,
 }
 
+// made makes a store.
+func made(t *testing.T, bucket blob.Bucket) *catalog.Store {
+	t.Helper()
+	s := newStore(t)
+	if err := catalog.Create(t.Context(), bucket, s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func newStore(t *testing.T) *catalog.Store {
 	t.Helper()
 	s, err := catalog.New(16)
@@ -55,22 +65,95 @@ func each(t *testing.T, faults []blobtest.Fault, test func(t *testing.T, fault b
 }
 
 func TestCreate(t *testing.T) {
-	each(t, append(unclear, blobtest.None), func(t *testing.T, fault blobtest.Fault, f *blobtest.Faults) {
-		s := newStore(t)
-		firstPut(f, fault, nothing)
-		if err := catalog.Create(t.Context(), f, s); err != nil {
-			t.Fatalf("Create() = %v", err)
+	for _, key := range []string{catalog.RootsKey, catalog.StoreKey} {
+		t.Run(key, func(t *testing.T) {
+			each(t, append(unclear, blobtest.None), func(t *testing.T, fault blobtest.Fault, f *blobtest.Faults) {
+				s, befell := newStore(t), false
+				f.Decide(func(c blobtest.Call) blobtest.Fault {
+					if c.Op != blobtest.Put || c.Key != key || befell {
+						return blobtest.None
+					}
+					befell = true
+					return fault
+				})
+				if err := catalog.Create(t.Context(), f, s); err != nil {
+					t.Fatalf("Create() = %v", err)
+				}
+				f.Decide(nil)
+				f.Release()
+				read, err := catalog.Read(t.Context(), f)
+				if err != nil || read.ID != s.ID || read.ETag != s.ETag || s.ETag == "" {
+					t.Errorf("Read() = %+v, %v, want %+v", read, err, s)
+				}
+				roots, err := catalog.ReadRoots(t.Context(), f, read)
+				if err != nil || len(roots.Branches) != 1 || roots.Branches[0].Name != s.Branch {
+					t.Errorf("ReadRoots() = %+v, %v, want branch %s", roots, err, s.Branch)
+				}
+				if err := catalog.Create(t.Context(), f, newStore(t)); !errors.Is(err, blob.ErrExists) {
+					t.Errorf("Create() = %v, want %v", err, blob.ErrExists)
+				}
+			})
+		})
+	}
+}
+
+// An attempt that ended early left roots.json. The next one, and several at once, make
+// one store of it.
+func TestClaim(t *testing.T) {
+	bucket := memblob.New(time.Now)
+	first, second := newStore(t), newStore(t)
+	for _, s := range []*catalog.Store{first, second} {
+		if err := catalog.Claim(t.Context(), bucket, s); err != nil {
+			t.Fatalf("Claim() = %v", err)
 		}
-		f.Decide(nil)
-		f.Release()
-		read, err := catalog.Read(t.Context(), f)
-		if err != nil || read.ID != s.ID || read.ETag != s.ETag || s.ETag == "" {
-			t.Errorf("Read() = %+v, %v, want %+v", read, err, s)
+	}
+	if second.ID != first.ID || second.Branch != first.Branch {
+		t.Errorf("Claim() = %s on %s, want %s on %s", second.ID, second.Branch, first.ID, first.Branch)
+	}
+	if _, err := catalog.Read(t.Context(), bucket); !errors.Is(err, catalog.ErrNoStore) {
+		t.Errorf("Read() = %v, want %v", err, catalog.ErrNoStore)
+	}
+	if err := catalog.Create(t.Context(), bucket, second); err != nil {
+		t.Fatalf("Create() = %v", err)
+	}
+	if err := catalog.Create(t.Context(), bucket, first); !errors.Is(err, blob.ErrExists) {
+		t.Errorf("Create() = %v, want %v", err, blob.ErrExists)
+	}
+}
+
+// What a store needs is damage where it is missing, and nothing is made in its place.
+func TestMissing(t *testing.T) {
+	t.Run(catalog.RootsKey, func(t *testing.T) {
+		bucket := memblob.New(time.Now)
+		s := made(t, bucket)
+		remove(t, bucket, catalog.RootsKey)
+		if _, err := catalog.ReadRoots(t.Context(), bucket, s); !errors.Is(err, commitlog.ErrDamaged) {
+			t.Errorf("ReadRoots() = %v, want %v", err, commitlog.ErrDamaged)
 		}
-		if err := catalog.Create(t.Context(), f, newStore(t)); !errors.Is(err, blob.ErrExists) {
-			t.Errorf("Create() = %v, want %v", err, blob.ErrExists)
+		if _, err := bucket.Get(t.Context(), catalog.RootsKey); !errors.Is(err, blob.ErrNotExist) {
+			t.Errorf("Get(%s) = %v, want %v", catalog.RootsKey, err, blob.ErrNotExist)
 		}
 	})
+	t.Run(catalog.StoreKey, func(t *testing.T) {
+		bucket := memblob.New(time.Now)
+		s := made(t, bucket)
+		for _, key := range []string{catalog.Prefix(s.Branch, 0) + "/manifest", catalog.Prefix(s.Branch, 0) + "/log/1"} {
+			if _, err := bucket.Put(t.Context(), key, []byte("x"), blob.IfAbsent()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		remove(t, bucket, catalog.StoreKey)
+		if _, err := catalog.Read(t.Context(), bucket); !errors.Is(err, commitlog.ErrDamaged) || errors.Is(err, catalog.ErrNoStore) {
+			t.Errorf("Read() = %v, want %v", err, commitlog.ErrDamaged)
+		}
+	})
+}
+
+func remove(t *testing.T, bucket blob.Bucket, key string) {
+	t.Helper()
+	if err := bucket.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestCreateRefused(t *testing.T) {
@@ -103,7 +186,7 @@ func pinned(r *catalog.Roots, name string) catalog.Roots {
 
 func TestSwapRoots(t *testing.T) {
 	each(t, append(unclear, blobtest.None), func(t *testing.T, fault blobtest.Fault, f *blobtest.Faults) {
-		s := newStore(t)
+		s := made(t, f)
 		old, err := catalog.ReadRoots(t.Context(), f, s)
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +215,7 @@ func TestSwapRoots(t *testing.T) {
 // was there for a while or never, it is the past.
 func TestSwapRootsOvertaken(t *testing.T) {
 	each(t, unclear, func(t *testing.T, fault blobtest.Fault, f *blobtest.Faults) {
-		s := newStore(t)
+		s := made(t, f)
 		old, err := catalog.ReadRoots(t.Context(), f, s)
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +245,7 @@ func TestSwapRootsUnclear(t *testing.T) {
 		if fault == blobtest.LostReply {
 			return // it is there to be read back
 		}
-		s := newStore(t)
+		s := made(t, f)
 		old, err := catalog.ReadRoots(t.Context(), f, s)
 		if err != nil {
 			t.Fatal(err)
@@ -182,7 +265,7 @@ func TestSwapRootsUnclear(t *testing.T) {
 // A field of a newer release would be lost at the next swap.
 func TestRootsOfANewerRelease(t *testing.T) {
 	bucket := memblob.New(time.Now)
-	body := []byte(`{"format":1,"nonce":"n","branches":[],"pins":[],"leases":[]}`)
+	body := []byte(`{"format":1,"store":"s","nonce":"n","branches":[],"pins":[],"leases":[]}`)
 	if _, err := bucket.Put(t.Context(), catalog.RootsKey, body, blob.IfAbsent()); err != nil {
 		t.Fatal(err)
 	}

@@ -248,7 +248,7 @@ func (r *run) markAgain(ctx context.Context) (*reach, error) {
 		if err != nil {
 			return nil, err
 		}
-		again, err := catalog.LookRoots(ctx, r.Bucket, s.store)
+		again, err := catalog.ReadRoots(ctx, r.Bucket, s.store)
 		if err != nil {
 			return nil, err
 		}

@@ -53,7 +53,7 @@ func look(ctx context.Context, bucket blob.Bucket, want *catalog.Store) (*survey
 	if store.ID != want.ID {
 		return nil, fmt.Errorf("this is store %s: %w", store.ID, catalog.ErrNoStore)
 	}
-	roots, err := catalog.LookRoots(ctx, bucket, store)
+	roots, err := catalog.ReadRoots(ctx, bucket, store)
 	if err != nil {
 		return nil, err
 	}
