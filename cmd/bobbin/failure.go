@@ -96,7 +96,7 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, app.ErrForeignFolder), exitRefused, "choose an empty folder or a new one; no flag overrides this"},
 		{errors.Is(err, catalog.ErrNoStore), exitFailed, "check --db, or make a store there with bobbin init"},
 		{errors.Is(err, commitlog.ErrUnknownFormat), exitFailed, "use the release that wrote the store, or a newer one"},
-		{errors.Is(err, commitlog.ErrDamaged), exitDamage, "run bobbin verify to see what is damaged"},
+		{app.Damaged(err), exitDamage, "run bobbin verify to see what is damaged"},
 		{errors.Is(err, blob.ErrDenied), exitDenied, "run it as the user who owns the store"},
 		{errors.Is(err, fs.ErrPermission), exitDenied, "run it as a user who may read and write there"},
 		{errors.Is(err, fs.ErrNotExist), exitFailed, "check the path"},

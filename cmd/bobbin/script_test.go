@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"end":   end,
 			"exit":  exit,
 			"flip":  flip,
+			"cut":   cut,
 		},
 	})
 }
@@ -158,10 +159,22 @@ func exit(ts *testscript.TestScript, neg bool, args []string) {
 
 // flip changes a byte in the middle of every file that a pattern matches.
 func flip(ts *testscript.TestScript, _ bool, args []string) {
-	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	rewrite(ts, args[0], func(b []byte) []byte {
+		b[len(b)/2] ^= 0xff
+		return b
+	})
+}
+
+// cut leaves the first half of every file that a pattern matches.
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	rewrite(ts, args[0], func(b []byte) []byte { return b[:len(b)/2] })
+}
+
+func rewrite(ts *testscript.TestScript, pattern string, change func([]byte) []byte) {
+	names, err := filepath.Glob(ts.MkAbs(pattern))
 	ts.Check(err)
 	if len(names) == 0 {
-		ts.Fatalf("no file matches %s", args[0])
+		ts.Fatalf("no file matches %s", pattern)
 	}
 	for _, name := range names {
 		b, err := os.ReadFile(name)
@@ -169,8 +182,7 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 		if len(b) == 0 {
 			ts.Fatalf("%s is empty", name)
 		}
-		b[len(b)/2] ^= 0xff
-		ts.Check(os.WriteFile(name, b, 0o600))
+		ts.Check(os.WriteFile(name, change(b), 0o600))
 	}
 	ts.Logf("changed %s", fmt.Sprint(names))
 }

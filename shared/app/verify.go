@@ -52,7 +52,7 @@ type verifier struct {
 func Verify(ctx context.Context, cfg Config, log *slog.Logger, progress func(done, total int64)) (report VerifyReport, err error) {
 	report.Damage = []Finding{}
 	s, err := open(ctx, cfg, log)
-	if damaged(err) {
+	if Damaged(err) {
 		report.Damage = append(report.Damage, Finding{Object: cfg.Bucket, What: err.Error()})
 		return report, nil
 	}
@@ -118,23 +118,30 @@ func (v *verifier) databases(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if len(v.report.Damage) > 0 || damaged(err) {
+	if len(v.report.Damage) > 0 || Damaged(err) {
 		v.report.Damage = append(v.report.Damage, Finding{Object: catalog.StoreKey, What: "the database cannot be read whole: " + err.Error()})
 		return nil
 	}
 	return fmt.Errorf("read the database: %w", err)
 }
 
-// damaged reports whether an error says that bytes are not what they should be, or are
+// Damaged reports whether an error says that bytes are not what they should be, or are
 // missing, rather than that they could not be read.
-func damaged(err error) bool {
-	return errors.Is(err, commitlog.ErrDamaged) || errors.Is(err, commitlog.ErrMissing) ||
-		errors.Is(err, blob.ErrNotExist) || errors.Is(err, checkpoint.ErrTableGone)
+func Damaged(err error) bool {
+	for _, is := range []error{
+		commitlog.ErrDamaged, commitlog.ErrMissing, commitlog.ErrBehind,
+		blob.ErrNotExist, checkpoint.ErrTableGone, checkpoint.ErrGone,
+	} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // found notes damage; any other error is returned.
 func (v *verifier) found(object string, err error) error {
-	if err == nil || !damaged(err) {
+	if err == nil || !Damaged(err) {
 		return err
 	}
 	v.report.Damage = append(v.report.Damage, Finding{Object: object, What: err.Error()})

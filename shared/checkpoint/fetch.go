@@ -16,6 +16,21 @@ import (
 // janitor took it with the checkpoint. Reopen on the newest manifest.
 var ErrTableGone = errors.New("table is gone from the bucket")
 
+// TableError says what is wrong with the bytes of a table.
+type TableError struct {
+	Key string // in the bucket
+	Err error
+}
+
+// Error names the table and says what is wrong.
+func (e *TableError) Error() string { return e.Key + ": " + e.Err.Error() }
+
+// Unwrap is what is wrong.
+func (e *TableError) Unwrap() error { return e.Err }
+
+// Table is the table's key. Whoever reads tables through Pebble finds the error by this.
+func (e *TableError) Table() string { return e.Key }
+
 const (
 	maxRun       = 4  // chunks in one GET
 	maxAhead     = 32 // GETs under way for those who do not wait yet
@@ -189,13 +204,13 @@ func (f *fetcher) fetch(t *Table, offset, size int64) ([]byte, error) {
 			return nil, fmt.Errorf("read table %s: %w", t.Name, errClosed)
 		}
 		if f.isGone(t) {
-			return nil, fmt.Errorf("read table %s: %w", t.Name, ErrTableGone)
+			return nil, &TableError{Key: t.Key(), Err: ErrTableGone}
 		}
 		body, err := f.get(t, offset, size)
 		if err == nil {
 			return body, nil
 		}
-		last = fmt.Errorf("read table %s: %w", t.Name, err)
+		last = &TableError{Key: t.Key(), Err: err}
 		if !errors.Is(err, blob.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 			break
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/bobbindb/bobbin/shared/blob"
+	"github.com/bobbindb/bobbin/shared/commitlog"
 )
 
 // FS is a vfs.FS over a local one in which some names stand for tables in the bucket.
@@ -193,10 +194,14 @@ func (f *FS) openInPlace(table *Table, opts []vfs.OpenOption) (vfs.File, error) 
 	file, err := f.folder.OpenFile(table.Key())
 	if errors.Is(err, blob.ErrNotExist) {
 		f.fetch.markGone(table)
-		return nil, fmt.Errorf("open table %s: %w", table.Name, ErrTableGone)
+		return nil, &TableError{Key: table.Key(), Err: ErrTableGone}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open table %s: %w", table.Name, err)
+	}
+	if info, err := file.Stat(); err == nil && info.Size() != table.Size {
+		err := fmt.Errorf("it has %d bytes, its checkpoint says %d: %w", info.Size(), table.Size, commitlog.ErrDamaged)
+		return nil, errors.Join(&TableError{Key: table.Key(), Err: err}, file.Close())
 	}
 	placed := &placeFile{file, table}
 	for _, opt := range opts {
@@ -351,6 +356,14 @@ func (f *FS) List(dir string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// NameOf names a file as an operator finds it: a table by its key in the bucket.
+func (f *FS) NameOf(path string) string {
+	if table := f.remote(path); table != nil {
+		return table.Key()
+	}
+	return path
 }
 
 // Stat never asks the bucket: the checkpoint object says what size a table has.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/commitlog"
@@ -96,14 +97,14 @@ func ManifestKey(prefix string) string { return prefix + "/manifest" }
 func Read(ctx context.Context, bucket blob.Bucket, prefix string) (*Manifest, error) {
 	object, err := bucket.Get(ctx, ManifestKey(prefix))
 	if errors.Is(err, blob.ErrNotExist) {
-		return nil, fmt.Errorf("read manifest of %s: %w: %w", prefix, ErrGone, err)
+		return nil, fmt.Errorf("read manifest %s: %w: %w", ManifestKey(prefix), ErrGone, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read manifest of %s: %w", prefix, err)
+		return nil, fmt.Errorf("read manifest %s: %w", ManifestKey(prefix), err)
 	}
 	m, err := decodeManifest(object.Body)
 	if err != nil {
-		return nil, fmt.Errorf("read manifest of %s: %w", prefix, err)
+		return nil, fmt.Errorf("read manifest %s: %w", ManifestKey(prefix), err)
 	}
 	m.ETag, m.Date = object.ETag, object.Date
 	return m, nil
@@ -287,6 +288,9 @@ func encodeManifest(m *Manifest) ([]byte, error) {
 // decodeManifest is strict: a release that dropped a field it does not know, at its
 // next swap, would lose it for those who do.
 func decodeManifest(body []byte) (*Manifest, error) {
+	if !utf8.Valid(body) { // the decoder would read it as some other text
+		return nil, fmt.Errorf("decode manifest: it is no text: %w", commitlog.ErrDamaged)
+	}
 	var lax Manifest
 	if err := json.Unmarshal(body, &struct {
 		Format *int `json:"format"`

@@ -62,14 +62,14 @@ func (l *Log) Get(ctx context.Context, seq Seq) (c *Commit, carried []*Commit, d
 		return nil, nil, o.Date, err // the answer that every strong read waits for: it names the key
 	}
 	if err != nil {
-		return nil, nil, o.Date, fmt.Errorf("get commit %s: %w", seq, err)
+		return nil, nil, o.Date, fmt.Errorf("get commit %s: %w", l.Key(seq), err)
 	}
 	c, cores, err := decodeObject(o.Body)
 	if err != nil {
-		return nil, nil, o.Date, fmt.Errorf("get commit %s: %w", seq, err)
+		return nil, nil, o.Date, fmt.Errorf("get commit %s: %w", l.Key(seq), err)
 	}
 	if c.Seq != seq {
-		return nil, nil, o.Date, fmt.Errorf("get commit %s: it says %s: %w", seq, c.Seq, ErrDamaged)
+		return nil, nil, o.Date, fmt.Errorf("get commit %s: it says %s: %w", l.Key(seq), c.Seq, ErrDamaged)
 	}
 	for next := c; len(cores) > 0; cores = cores[1:] {
 		p, err := decodeCore(cores[0])

@@ -101,7 +101,7 @@ func (a *audit) run() error {
 		return err
 	}
 	err = a.walk(iter)
-	if err := errors.Join(err, iter.Error(), iter.Close()); err != nil {
+	if err := a.view.harm.explain(errors.Join(err, iter.Error(), iter.Close())); err != nil {
 		return err
 	}
 	if err := a.endThread(); err != nil {
@@ -314,7 +314,7 @@ func (a *audit) count(prefix []byte) (n uint64, err error) {
 	for ok := iter.First(); ok; ok = iter.Next() {
 		n++
 	}
-	return n, errors.Join(iter.Error(), iter.Close())
+	return n, a.view.harm.explain(errors.Join(iter.Error(), iter.Close()))
 }
 
 // visitThread checks what lies under a thread's prefix. The thread's record comes

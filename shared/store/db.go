@@ -36,12 +36,16 @@ const (
 
 // Options says how to open a database.
 type Options struct {
-	FS      vfs.FS
-	Dir     string
-	Use     Use
-	Cache   int64        // bytes of block cache
-	Log     func(string) // what Pebble says about errors; nil for silence
-	Corrupt func(error)  // called when a table is found damaged; nil to ignore
+	FS    vfs.FS
+	Dir   string
+	Use   Use
+	Cache int64        // bytes of block cache
+	Log   func(string) // what Pebble says about errors; nil for silence
+
+	// NameOf names a file of the database as an operator finds it; nil for its path.
+	NameOf func(path string) string
+	// Damaged is called when a table is found damaged, with its name; nil to ignore.
+	Damaged func(table string, err error)
 
 	// Genesis is what the first commit chains to, and the hash of an empty database's
 	// position. Zero leaves the first commit unchecked.
@@ -56,6 +60,7 @@ type Options struct {
 type DB struct {
 	pebble *pebble.DB
 	opts   *pebble.Options
+	harm   *harm
 
 	mu       sync.Mutex // serializes Apply
 	position Position
@@ -102,14 +107,15 @@ func (r *blockRoom) close() {
 
 // Open opens the database in a directory, or makes an empty one.
 func Open(o Options) (*DB, error) {
-	opts := pebbleOptions(o)
+	h := &harm{}
+	opts := pebbleOptions(o, h)
 	room := newBlockRoom(opts.Cache)
 	p, err := pebble.Open(o.Dir, opts)
 	if err != nil {
 		room.close()
-		return nil, fmt.Errorf("open database: %w", err)
+		return nil, fmt.Errorf("open database: %w", h.explain(err))
 	}
-	db := &DB{pebble: p, opts: opts, budget: memTable / 4, room: room}
+	db := &DB{pebble: p, opts: opts, harm: h, budget: memTable / 4, room: room}
 	db.room.look(p)
 	if o.At != nil {
 		db.position = *o.At
@@ -126,7 +132,7 @@ func Open(o Options) (*DB, error) {
 // at once, and for ever.
 const diskFullWait = 500 * time.Millisecond
 
-func pebbleOptions(o Options) *pebble.Options {
+func pebbleOptions(o Options, h *harm) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          vfs.OnDiskFull(o.FS, func() { time.Sleep(diskFullWait) }),
 		Cache:                       pebble.NewCache(o.Cache + memTables),
@@ -144,8 +150,13 @@ func pebbleOptions(o Options) *pebble.Options {
 		EventListener: &pebble.EventListener{
 			// Pebble's own answer to a damaged table is to end the process.
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				if o.Corrupt != nil {
-					o.Corrupt(info.Details)
+				table := info.Path
+				if o.NameOf != nil {
+					table = o.NameOf(info.Path)
+				}
+				h.seen(table)
+				if o.Damaged != nil {
+					o.Damaged(table, info.Details)
 				}
 			},
 		},
@@ -202,7 +213,8 @@ func (db *DB) Position() Position {
 }
 
 func (db *DB) readPosition() (Position, error) {
-	return positionIn(db.pebble)
+	at, err := positionIn(db.pebble)
+	return at, db.harm.explain(err)
 }
 
 func positionIn(p pebble.Reader) (Position, error) {

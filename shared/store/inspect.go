@@ -84,7 +84,7 @@ func (v *View) Keys(from, to []byte, reverse bool, n int) (keys []KeySize, err e
 		value := iter.LazyValue()
 		keys = append(keys, KeySize{clone(iter.Key()), value.Len()})
 	}
-	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
+	if err := v.harm.explain(errors.Join(iter.Error(), iter.Close())); err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
 	return keys, nil
@@ -122,7 +122,7 @@ func (v *View) Owners(from, to []byte, reverse bool, n int) (owners []OwnerAt, e
 		}
 		return nil
 	}
-	if err := errors.Join(walk(), iter.Error(), iter.Close()); err != nil {
+	if err := v.harm.explain(errors.Join(walk(), iter.Error(), iter.Close())); err != nil {
 		return nil, fmt.Errorf("list owners: %w", err)
 	}
 	return owners, nil

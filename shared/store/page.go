@@ -21,12 +21,13 @@ type lane struct {
 // merged walks lanes as one list in the order of what follows their prefixes. Lanes
 // hold disjoint items, so two never tie.
 type merged struct {
+	harm    *harm
 	lanes   []lane
 	current int // the lane of the current item, -1 for none
 }
 
 func (v *View) merge(prefixes ...[]byte) (*merged, error) {
-	m := &merged{current: -1}
+	m := &merged{harm: v.harm, current: -1}
 	for _, p := range prefixes {
 		iter, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: p, UpperBound: prefixEnd(p)})
 		if err != nil {
@@ -53,7 +54,7 @@ func (m *merged) close() error {
 	for _, l := range m.lanes {
 		errs = append(errs, l.iter.Error(), l.iter.Close())
 	}
-	return errors.Join(errs...)
+	return m.harm.explain(errors.Join(errs...))
 }
 
 // before positions on the last item less than suffix; nil means on the last of all.
@@ -110,7 +111,7 @@ func (m *merged) suffix() []byte {
 func (m *merged) value() ([]byte, error) {
 	value, err := m.lanes[m.current].iter.ValueAndErr()
 	if err != nil {
-		return nil, fmt.Errorf("read item: %w", err)
+		return nil, fmt.Errorf("read item: %w", m.harm.explain(err))
 	}
 	return value, nil
 }

@@ -21,7 +21,7 @@ func (v *View) EachThread(from, to chat.Slot, visit func(*chat.Thread) error) er
 		return fmt.Errorf("open iterator: %w", err)
 	}
 	err = eachThread(iter, visit)
-	return errors.Join(err, iter.Error(), iter.Close())
+	return v.harm.explain(errors.Join(err, iter.Error(), iter.Close()))
 }
 
 func eachThread(iter *pebble.Iterator, visit func(*chat.Thread) error) error {

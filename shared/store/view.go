@@ -19,6 +19,7 @@ type Reader interface {
 // View is a consistent picture of the database at one position.
 type View struct {
 	snapshot *pebble.Snapshot
+	harm     *harm
 	at       Position
 }
 
@@ -26,7 +27,7 @@ type View struct {
 func (db *DB) View() *View {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	return &View{snapshot: db.pebble.NewSnapshot(), at: db.position}
+	return &View{snapshot: db.pebble.NewSnapshot(), harm: db.harm, at: db.position}
 }
 
 // Position is the last commit in the view.
@@ -36,20 +37,20 @@ func (v *View) Position() Position { return v.at }
 func (v *View) Close() error { return v.snapshot.Close() }
 
 // Get implements Reader.
-func (v *View) Get(key []byte) ([]byte, bool, error) { return get(v.snapshot, key) }
+func (v *View) Get(key []byte) ([]byte, bool, error) { return get(v.snapshot, v.harm, key) }
 
 // Get implements Reader on the newest state. Only who applies may rely on two Gets
 // seeing the same one.
-func (db *DB) Get(key []byte) ([]byte, bool, error) { return get(db.pebble, key) }
+func (db *DB) Get(key []byte) ([]byte, bool, error) { return get(db.pebble, db.harm, key) }
 
 // get reads a copy of a value.
-func get(from pebble.Reader, key []byte) ([]byte, bool, error) {
+func get(from pebble.Reader, h *harm, key []byte) ([]byte, bool, error) {
 	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("read %x: %w", key, err)
+		return nil, false, fmt.Errorf("read %x: %w", key, h.explain(err))
 	}
 	out := clone(value)
 	return out, true, closer.Close()
