@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 
@@ -15,7 +16,9 @@ func (c *console) newVerify() *cobra.Command {
 		Short: "Read everything back and check it",
 		Long: `Read back every object of a store and check it: the hashes of tables, the chain of
 commits, the segments against the commits, indexes and counters against records. It
-changes nothing, and a server may run meanwhile. Exit 10 means that damage was found.`,
+changes nothing, and a server may run meanwhile. Exit 10 means that damage was found:
+each damaged object is named once, by its key. Threads and messages are counted only
+where all that the newest state stands on is whole.`,
 		Example: "  bobbin verify --db ./data",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,15 +46,19 @@ func (c *console) showReport(r *app.VerifyReport) error {
 	if c.json {
 		return c.document(r)
 	}
+	tables := counted(r.Tables)
+	if r.TableBytes != nil {
+		tables += ", " + byteSize(*r.TableBytes)
+	}
 	err := c.table([][]string{
-		{"store", r.Store},
-		{"branch", r.Branch},
-		{"checkpoints", strconv.Itoa(r.Checkpoints)},
-		{"tables", strconv.Itoa(r.Tables) + ", " + byteSize(r.TableBytes)},
-		{"commits", strconv.Itoa(r.Commits)},
-		{"segments", strconv.Itoa(r.Segments)},
-		{"threads", strconv.Itoa(r.Threads)},
-		{"messages", strconv.Itoa(r.Messages)},
+		{"store", cmp.Or(r.Store, notKnown)},
+		{"branch", cmp.Or(r.Branch, notKnown)},
+		{"checkpoints", counted(r.Checkpoints)},
+		{"tables", tables},
+		{"commits", counted(r.Commits)},
+		{"segments", counted(r.Segments)},
+		{"threads", counted(r.Threads)},
+		{"messages", counted(r.Messages)},
 		{"damage", strconv.Itoa(len(r.Damage))},
 	})
 	if err != nil || len(r.Damage) == 0 {
@@ -62,6 +69,19 @@ func (c *console) showReport(r *app.VerifyReport) error {
 		rows = append(rows, []string{f.Object, f.What})
 	}
 	return c.table(rows)
+}
+
+// notKnown and notCounted stand for what damage hides.
+const (
+	notKnown   = "not known"
+	notCounted = "not counted"
+)
+
+func counted(n *int) string {
+	if n == nil {
+		return notCounted
+	}
+	return strconv.Itoa(*n)
 }
 
 // damageOf is the failure of a store that is not whole.

@@ -140,20 +140,7 @@ func (s *Store) openPartitions(ctx context.Context, use store.Use, dir string) e
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range n {
 		group.Go(func() (err error) {
-			s.partitions[i], err = partition.Open(ctx, partition.Options{
-				Bucket:     s.bucket,
-				Store:      s.Catalog,
-				Branch:     s.Catalog.Branch,
-				Number:     i,
-				Dir:        dir,
-				Use:        use,
-				BlockCache: int64(blockCache / n),
-				Chunks:     chunks,
-				Now:        time.Now,
-				Release:    Version,
-				Log:        s.log,
-				ProofAge:   s.cfg.ProofAge,
-			})
+			s.partitions[i], err = s.openPartition(ctx, i, use, dir, chunks)
 			if err == nil {
 				s.Metrics.ReplicaOpened()
 			}
@@ -166,6 +153,23 @@ func (s *Store) openPartitions(ctx context.Context, use store.Use, dir string) e
 		return err
 	}
 	return nil
+}
+
+func (s *Store) openPartition(ctx context.Context, number int, use store.Use, dir string, chunks *checkpoint.Cache) (*partition.Partition, error) {
+	return partition.Open(ctx, partition.Options{
+		Bucket:     s.bucket,
+		Store:      s.Catalog,
+		Branch:     s.Catalog.Branch,
+		Number:     number,
+		Dir:        dir,
+		Use:        use,
+		BlockCache: int64(blockCache / s.Catalog.Partitions()),
+		Chunks:     chunks,
+		Now:        time.Now,
+		Release:    Version,
+		Log:        s.log,
+		ProofAge:   s.cfg.ProofAge,
+	})
 }
 
 func (s *Store) closePartitions() error {

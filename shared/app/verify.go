@@ -2,10 +2,11 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/catalog"
@@ -15,35 +16,42 @@ import (
 	"github.com/bobbindb/bobbin/shared/store"
 )
 
-// VerifyReport is what `bobbin verify` found.
+// VerifyReport is what `bobbin verify` found. What could not be counted is nil.
 type VerifyReport struct {
 	Store       string    `json:"store"`
 	Branch      string    `json:"branch"`
 	OK          bool      `json:"ok"`
-	Checkpoints int       `json:"checkpoints"`
-	Tables      int       `json:"tables"`
-	TableBytes  int64     `json:"tables_bytes"`
-	Commits     int       `json:"commits"`
-	Segments    int       `json:"segments"`
-	Threads     int       `json:"threads"`
-	Messages    int       `json:"messages"`
+	Checkpoints *int      `json:"checkpoints"`
+	Tables      *int      `json:"tables"`
+	TableBytes  *int64    `json:"tables_bytes"`
+	Commits     *int      `json:"commits"`
+	Segments    *int      `json:"segments"`
+	Threads     *int      `json:"threads"`
+	Messages    *int      `json:"messages"`
 	Damage      []Finding `json:"damage"`
 }
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
-	Object string `json:"object"` // a key in the bucket, or a record
+	Object string `json:"object"` // a key in the bucket; of records, the prefix of their partition
 	What   string `json:"what"`
 }
 
-// verifier reads back everything that a partition stands on.
+// verifier reads back everything that a store stands on, each object once, and without
+// a database: what is damaged is named by its own key, not by what stumbles over it.
 type verifier struct {
 	*Store
 	report   *VerifyReport
-	seen     map[string]bool // tables read
+	roots    *catalog.Roots // nil when they cannot be read
 	progress func(done, total int64)
 	done     int64
 	total    int64
+
+	objects    map[string]bool // checkpoints read, and whether they and their tables are whole
+	tables     map[string]bool // tables read, and whether they are whole
+	tableBytes int64
+	commits    int
+	segments   int
 }
 
 // Verify reads back every object of a store: table hashes, the hash chain, every
@@ -52,8 +60,8 @@ type verifier struct {
 func Verify(ctx context.Context, cfg Config, log *slog.Logger, progress func(done, total int64)) (report VerifyReport, err error) {
 	report.Damage = []Finding{}
 	s, err := open(ctx, cfg, log)
-	if Damaged(err) {
-		report.Damage = append(report.Damage, Finding{Object: cfg.Bucket, What: err.Error()})
+	if wrong(err) {
+		report.Damage = append(report.Damage, Finding{catalog.StoreKey, describe(catalog.StoreKey, err)})
 		return report, nil
 	}
 	if err != nil {
@@ -61,68 +69,12 @@ func Verify(ctx context.Context, cfg Config, log *slog.Logger, progress func(don
 	}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
 	report.Store, report.Branch = s.Catalog.ID, s.Catalog.Branch
-	v := &verifier{Store: s, report: &report, seen: map[string]bool{}, progress: progress}
-	if err := v.objects(ctx); err != nil {
-		return report, err
-	}
-	if err := v.databases(ctx); err != nil {
+	v := &verifier{Store: s, report: &report, progress: progress, objects: map[string]bool{}, tables: map[string]bool{}}
+	if err := v.run(ctx); err != nil {
 		return report, err
 	}
 	report.OK = len(report.Damage) == 0
 	return report, nil
-}
-
-// objects checks every checkpoint, and every table that one of them names.
-func (v *verifier) objects(ctx context.Context) error {
-	var manifests []*checkpoint.Manifest
-	for p := range v.Catalog.Partitions() {
-		prefix := catalog.Prefix(v.Catalog.Branch, p)
-		m, err := checkpoint.Read(ctx, v.bucket, prefix)
-		if errors.Is(err, checkpoint.ErrGone) {
-			err = fmt.Errorf("%w: %w", err, commitlog.ErrMissing)
-		}
-		if err != nil {
-			if err := v.found(checkpoint.ManifestKey(prefix), err); err != nil {
-				return err
-			}
-			continue
-		}
-		manifests = append(manifests, m)
-		v.total += m.TableBytes
-	}
-	for _, m := range manifests {
-		for _, past := range append(m.History, m.Past()) {
-			if past.Key == "" {
-				continue
-			}
-			if err := v.checkpoint(ctx, past); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// databases opens every partition and checks its log and its records. A database that
-// stands on damaged objects may not open; that is then one finding more.
-func (v *verifier) databases(ctx context.Context) error {
-	err := v.openPartitions(ctx, store.Lazy, "")
-	for _, p := range v.partitions {
-		if err != nil {
-			break
-		}
-		if err = v.log(ctx, p, p.Manifest()); err == nil {
-			err = v.records(ctx, p)
-		}
-	}
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	if len(v.report.Damage) > 0 || Damaged(err) {
-		v.report.Damage = append(v.report.Damage, Finding{Object: catalog.StoreKey, What: "the database cannot be read whole: " + err.Error()})
-		return nil
-	}
-	return fmt.Errorf("read the database: %w", err)
 }
 
 // Damaged reports whether an error says that bytes are not what they should be, or are
@@ -139,164 +91,226 @@ func Damaged(err error) bool {
 	return false
 }
 
-// found notes damage; any other error is returned.
+// wrong reports whether an error is a finding: damage, or a format that nobody knows,
+// which is what a single changed byte can look like.
+func wrong(err error) bool { return Damaged(err) || errors.Is(err, commitlog.ErrUnknownFormat) }
+
+// describe says what is wrong with an object, for an operator who sees its key beside it.
+func describe(key string, err error) string {
+	switch {
+	case errors.Is(err, commitlog.ErrUnknownFormat):
+		return "it has a format that this release does not know: it is damaged, or a newer release wrote it"
+	case errors.Is(err, blob.ErrNotExist), errors.Is(err, checkpoint.ErrGone):
+		return "it is missing"
+	}
+	text := err.Error()
+	if _, after, ok := strings.Cut(text, key+": "); ok {
+		text = after
+	} else if _, after, ok := strings.Cut(text, key+" "); ok {
+		text = "it " + after
+	}
+	text = strings.TrimSuffix(strings.TrimPrefix(text, "damaged: "), ": "+commitlog.ErrDamaged.Error())
+	if strings.HasPrefix(text, "it ") {
+		return text
+	}
+	return "its bytes were changed or cut off: " + text
+}
+
+// note adds a finding.
+func (v *verifier) note(object, format string, args ...any) {
+	v.report.Damage = append(v.report.Damage, Finding{object, fmt.Sprintf(format, args...)})
+}
+
+// found notes what is wrong with an object; any other error is returned.
 func (v *verifier) found(object string, err error) error {
-	if err == nil || !Damaged(err) {
+	if err == nil || !wrong(err) {
 		return err
 	}
-	v.report.Damage = append(v.report.Damage, Finding{Object: object, What: err.Error()})
+	v.note(object, "%s", describe(object, err))
 	return nil
 }
 
-// checkpoint checks one checkpoint object and its tables.
-func (v *verifier) checkpoint(ctx context.Context, past checkpoint.Past) error {
-	v.report.Checkpoints++
-	object, err := checkpoint.Load(ctx, v.bucket, past.Key)
-	if err != nil {
-		return v.found(past.Key, err)
+func (v *verifier) run(ctx context.Context) error {
+	manifests, err := v.manifests(ctx)
+	if err != nil || manifests == nil {
+		return err
 	}
-	if object.Seq != past.Seq || object.Hash != past.Hash {
-		return v.found(past.Key, fmt.Errorf("it is at %s, its manifest says %s: %w", object.Seq, past.Seq, commitlog.ErrDamaged))
+	for _, m := range manifests {
+		if m != nil {
+			v.total += m.TableBytes
+		}
 	}
-	for i := range object.Tables {
-		t := &object.Tables[i]
-		if v.seen[t.Key()] {
+	whole := make([]bool, len(manifests))
+	for p, m := range manifests {
+		if m == nil {
 			continue
 		}
-		v.seen[t.Key()] = true
-		if err := v.found(t.Key(), v.table(ctx, t)); err != nil {
+		if whole[p], err = v.partition(ctx, p, m); err != nil {
+			return err
+		}
+	}
+	if err := v.kept(ctx); err != nil {
+		return err
+	}
+	r := v.report
+	r.Checkpoints, r.Tables, r.TableBytes = new(len(v.objects)), new(len(v.tables)), new(v.tableBytes)
+	r.Commits, r.Segments = new(v.commits), new(v.segments)
+	if !slices.Contains(whole, false) { // those of some partitions would be no count of the store's
+		r.Threads, r.Messages = new(0), new(0)
+	}
+	for p := range manifests {
+		if !whole[p] {
+			continue
+		}
+		if err := v.records(ctx, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tableRead is how much of a table is in memory at a time.
-const tableRead = 1 << 20
+// manifests reads roots.json and the manifest of every partition, nil where that cannot
+// be read. The result is nil when bobbin.json itself is wrong: it leads nowhere.
+func (v *verifier) manifests(ctx context.Context) (all []*checkpoint.Manifest, err error) {
+	roots, rootsErr := catalog.ReadRoots(ctx, v.bucket, v.Catalog)
+	if rootsErr != nil && !wrong(rootsErr) {
+		return nil, rootsErr
+	}
+	v.roots = roots
+	all = make([]*checkpoint.Manifest, v.Catalog.Partitions())
+	errs := make([]error, len(all))
+	ours, others := 0, ""
+	for p := range all {
+		m, err := checkpoint.Read(ctx, v.bucket, catalog.Prefix(v.Catalog.Branch, p))
+		switch {
+		case err != nil && !wrong(err):
+			return nil, err
+		case err != nil:
+			errs[p] = err
+		case m.Store != v.Catalog.ID:
+			errs[p], others = fmt.Errorf("it is that of store %q, not %q: %w", m.Store, v.Catalog.ID, commitlog.ErrDamaged), m.Store
+		case m.Branch != v.Catalog.Branch || m.Partition != p:
+			errs[p] = fmt.Errorf("it is that of partition %d of %s: %w", m.Partition, m.Branch, commitlog.ErrDamaged)
+		default:
+			all[p], ours = m, ours+1
+		}
+	}
+	// Where nothing agrees with bobbin.json, it is bobbin.json that is wrong.
+	named := roots != nil && slices.ContainsFunc(roots.Branches, func(b catalog.Branch) bool { return b.Name == v.Catalog.Branch })
+	switch {
+	case ours == 0 && others != "" && rootsErr != nil:
+		v.note(catalog.StoreKey, "it says that this is store %s, everything else that it is %s", v.Catalog.ID, others)
+		return nil, nil
+	case ours == 0 && roots != nil && !named:
+		v.note(catalog.StoreKey, "it names branch %s, which has no manifests and is not in %s", v.Catalog.Branch, catalog.RootsKey)
+		return nil, nil
+	case roots != nil && !named:
+		v.note(catalog.RootsKey, "it does not name the active branch, %s", v.Catalog.Branch)
+	}
+	if err := v.found(catalog.RootsKey, rootsErr); err != nil {
+		return nil, err
+	}
+	for p, err := range errs {
+		if err := v.found(checkpoint.ManifestKey(catalog.Prefix(v.Catalog.Branch, p)), err); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
 
-// table reads a table back and compares its hash.
-func (v *verifier) table(ctx context.Context, t *checkpoint.Table) error {
-	hash := sha256.New()
-	for at := int64(0); at < t.Size; at += tableRead {
-		o, err := v.bucket.GetRange(ctx, t.Key(), at, tableRead)
+// partition checks what a partition's manifest leads to. It reports whether all that
+// the newest state stands on is whole.
+func (v *verifier) partition(ctx context.Context, p int, m *checkpoint.Manifest) (whole bool, err error) {
+	prefix := catalog.Prefix(v.Catalog.Branch, p)
+	still := func(key string) (bool, error) {
+		now, err := checkpoint.Reread(ctx, v.bucket, prefix, m)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if o.Size != t.Size {
-			return fmt.Errorf("%d bytes, its checkpoint says %d: %w", o.Size, t.Size, commitlog.ErrDamaged)
+		return slices.ContainsFunc(append(now.History, now.Past()), func(past checkpoint.Past) bool { return past.Key == key }), nil
+	}
+	whole = true
+	for _, past := range append(m.History, m.Past()) {
+		if past.Key == "" {
+			continue
 		}
-		hash.Write(o.Body)
-		v.done += int64(len(o.Body))
-		if v.progress != nil {
-			v.progress(v.done, max(v.done, v.total))
+		ok, err := v.checkpoint(ctx, named{past, checkpoint.ManifestKey(prefix), still})
+		if err != nil {
+			return false, err
+		}
+		if past.Key == m.Checkpoint {
+			whole = ok
 		}
 	}
-	v.report.Tables++
-	v.report.TableBytes += t.Size
-	if [sha256.Size]byte(hash.Sum(nil)) != t.SHA256 {
-		return fmt.Errorf("content does not have the hash in its name: %w", commitlog.ErrDamaged)
-	}
-	return nil
+	l := &logVerifier{verifier: v, prefix: prefix, log: commitlog.New(v.bucket, prefix), manifest: m}
+	ok, err := l.run(ctx)
+	return whole && ok, err
 }
 
-// log checks that the commits above the floor are one chain through the checkpoint's,
-// and that the segments hold the rest of the restore window as a chain that ends in it.
-func (v *verifier) log(ctx context.Context, p *partition.Partition, m *checkpoint.Manifest) error {
-	hashes, err := v.commits(ctx, p, m)
-	if err != nil {
-		return err
-	}
-	if err := v.segments(ctx, p, hashes); err != nil {
-		return err
-	}
-	from := m.Seq
-	if len(m.History) > 0 {
-		from = m.History[0].Seq
-	}
-	if from == m.Seq {
+// kept checks the checkpoints that branches and pins keep.
+func (v *verifier) kept(ctx context.Context) error {
+	if v.roots == nil {
 		return nil
 	}
-	_, err = commitlog.ReadSegments(ctx, v.bucket, p.Prefix(), from+1, m.Seq, m.Hash)
-	return v.found(p.Prefix()+"/segments", err)
-}
-
-// commits reads every commit from the floor on. The result is the hash of each.
-func (v *verifier) commits(ctx context.Context, p *partition.Partition, m *checkpoint.Manifest) (map[commitlog.Seq]commitlog.Hash, error) {
-	hashes := map[commitlog.Seq]commitlog.Hash{m.Seq: m.Hash}
-	end := p.Position().Seq
-	from := max(m.Floor, 1)
-	var before *commitlog.Commit
-	for ; from <= end; from += 256 {
-		commits, err := p.Commits(ctx, from, min(from+255, end))
-		if err != nil {
-			return hashes, v.found(commitlog.CommitKey(p.Prefix(), from), err)
-		}
-		for _, c := range commits {
-			v.report.Commits++
-			if before != nil && c.Prev != before.Hash() || c.Seq == m.Seq && c.Hash() != m.Hash {
-				err := fmt.Errorf("it does not chain to its neighbour: %w", commitlog.ErrDamaged)
-				if err := v.found(commitlog.CommitKey(p.Prefix(), c.Seq), err); err != nil {
-					return hashes, err
-				}
-			}
-			hashes[c.Seq], before = c.Hash(), c
-		}
+	var roots []catalog.Root
+	for _, b := range v.roots.Branches {
+		roots = append(roots, b.Forks...)
 	}
-	return hashes, nil
-}
-
-// segments decodes every segment and compares it with the commits that are still there.
-func (v *verifier) segments(ctx context.Context, p *partition.Partition, hashes map[commitlog.Seq]commitlog.Hash) error {
-	prefix := p.Prefix() + "/segments/"
-	for after, more := "", true; more; {
-		page, err := v.bucket.List(ctx, blob.ListOptions{Prefix: prefix, After: after})
-		if err != nil {
+	for _, p := range v.roots.Pins {
+		roots = append(roots, p.Roots...)
+	}
+	still := func(string) (bool, error) {
+		now, err := catalog.ReadRoots(ctx, v.bucket, v.Catalog)
+		return err == nil && now.ETag == v.roots.ETag, err
+	}
+	for _, r := range roots {
+		if r.Checkpoint == "" {
+			continue
+		}
+		// The hash that a root names is that of its last commit, which may lie after
+		// its checkpoint.
+		past := checkpoint.Past{Key: r.Checkpoint, Seq: r.Seq}
+		if _, err := v.checkpoint(ctx, named{past, catalog.RootsKey, still}); err != nil {
 			return err
 		}
-		for _, e := range page.Entries {
-			v.report.Segments++
-			if err := v.found(e.Key, v.segment(ctx, e.Key, hashes)); err != nil {
-				return err
-			}
-			after = e.Key
-		}
-		more = page.More
 	}
 	return nil
 }
 
-func (v *verifier) segment(ctx context.Context, key string, hashes map[commitlog.Seq]commitlog.Hash) error {
-	o, err := v.bucket.Get(ctx, key)
+// records opens a partition's database, which stands on what was found whole, and checks
+// indexes and counters against records.
+func (v *verifier) records(ctx context.Context, number int) (err error) {
+	prefix := catalog.Prefix(v.Catalog.Branch, number)
+	p, err := v.openPartition(ctx, number, store.Lazy, "", nil)
 	if err != nil {
-		return err
+		return v.foundRecords(prefix, err)
 	}
-	commits, err := commitlog.DecodeSegment(o.Body)
-	if err != nil {
-		return err
-	}
-	for _, c := range commits {
-		if h, ok := hashes[c.Seq]; ok && h != c.Hash() {
-			return fmt.Errorf("commit %s in it differs from the log's: %w", c.Seq, commitlog.ErrDamaged)
-		}
-	}
-	return nil
-}
-
-// records checks indexes and counters against records.
-func (v *verifier) records(ctx context.Context, p *partition.Partition) error {
+	defer func() { err = errors.Join(err, p.Close()) }()
 	view, err := p.Read(ctx, partition.Freshness{})
 	if err != nil {
-		return v.found(p.Prefix(), err)
+		return v.foundRecords(prefix, err)
 	}
 	defer view.Close()
 	findings, totals, err := view.Audit(v.hasher())
-	if err := v.found(p.Prefix(), err); err != nil {
-		return err
+	if err != nil {
+		return v.foundRecords(prefix, err)
 	}
 	for _, f := range findings {
-		v.report.Damage = append(v.report.Damage, Finding{Object: p.Prefix(), What: f.String()})
+		v.note(prefix, "%s", f.String())
 	}
-	v.report.Threads += int(totals.Threads)
-	v.report.Messages += int(totals.Messages)
+	if v.report.Threads != nil {
+		*v.report.Threads += int(totals.Threads)
+		*v.report.Messages += int(totals.Messages)
+	}
+	return nil
+}
+
+// foundRecords notes that a partition's records could not be read to their end.
+func (v *verifier) foundRecords(prefix string, err error) error {
+	if !wrong(err) {
+		return fmt.Errorf("read the records of %s: %w", prefix, err)
+	}
+	v.report.Threads, v.report.Messages = nil, nil
+	v.note(prefix, "its records cannot be read: %v", err)
 	return nil
 }

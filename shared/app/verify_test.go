@@ -1,0 +1,161 @@
+package app_test
+
+import (
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bobbindb/bobbin/shared/app"
+)
+
+// verify verifies the store in a folder.
+func verify(t *testing.T, dir string) app.VerifyReport {
+	t.Helper()
+	set := pflag.NewFlagSet("verify", pflag.ContinueOnError)
+	app.AddFlags(set, app.StoreOptions, app.TuningOptions)
+	if err := set.Parse([]string{"--db", dir}); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := app.Load(set, func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := app.Verify(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatalf("Verify() = %v", err)
+	}
+	return report
+}
+
+// crashed is a folder as a crash leaves it: one checkpoint with its segment, and some
+// commits after it.
+func crashed(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	fill := func(t *testing.T) {
+		s := serve(t, "--db", dir, "--partitions", "2")
+		for range 2 {
+			for _, user := range []string{"ada", "bob", "eve", "joe"} {
+				status, _, text := s.call(t, http.MethodPost, "/frontend/v1/threads", `{"title":"one","messages":[{"body":"hello"}]}`,
+					"Authorization", "Bearer "+s.Keys.Backend, "X-User-ID", user)
+				if status != http.StatusCreated {
+					t.Fatalf("POST = %d %s", status, text)
+				}
+			}
+		}
+	}
+	t.Run("stopped", fill)
+	fill(t)
+	return copyStore(t, dir)
+}
+
+// copyStore copies a store's objects.
+func copyStore(t *testing.T, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	for _, key := range objects(t, dir) {
+		body, err := os.ReadFile(filepath.Join(dir, key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(to, key), body)
+	}
+	return to
+}
+
+func put(t *testing.T, path string, body []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// objects are the keys of a store's objects.
+func objects(t *testing.T, dir string) (keys []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		key, _ := filepath.Rel(dir, path)
+		switch {
+		case err != nil:
+			return err
+		case strings.HasPrefix(d.Name(), ".") && d.IsDir() && path != dir:
+			return filepath.SkipDir
+		case !d.IsDir() && !strings.HasPrefix(d.Name(), "."):
+			keys = append(keys, filepath.ToSlash(key))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// Each object of a store is damaged in every way: it is named by its own key, and
+// nothing else is.
+func TestVerifyNamesWhatIsDamaged(t *testing.T) {
+	dir := crashed(t)
+	if r := verify(t, dir); !r.OK || *r.Threads != 16 || *r.Messages != 16 || *r.Checkpoints == 0 || *r.Segments == 0 || *r.Commits != 16 {
+		t.Fatalf("Verify() = %+v, want a whole store", r)
+	}
+	last := map[string]string{} // by folder; nothing tells that the last commit is gone
+	for _, key := range objects(t, dir) {
+		last[filepath.Dir(key)] = key
+	}
+	flip := func(at func(n int) int) func(b []byte) []byte {
+		return func(b []byte) []byte { b[at(len(b))] ^= 0xff; return b }
+	}
+	ways := map[string]func([]byte) []byte{
+		"first byte":  flip(func(int) int { return 0 }),
+		"fifth byte":  flip(func(int) int { return 4 }),
+		"middle byte": flip(func(n int) int { return n / 2 }),
+		"last byte":   flip(func(n int) int { return n - 1 }),
+		"cut":         func(b []byte) []byte { return b[:len(b)/2] },
+		"emptied":     func([]byte) []byte { return nil },
+		"removed":     nil,
+	}
+	for _, key := range objects(t, dir) {
+		for way, change := range ways {
+			if change == nil && strings.Contains(key, "/log/") && last[filepath.Dir(key)] == key {
+				continue
+			}
+			t.Run(key+" "+way, func(t *testing.T) {
+				harmed, path := copyStore(t, dir), filepath.FromSlash(key)
+				body, err := os.ReadFile(filepath.Join(harmed, path))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := key
+				if change != nil {
+					put(t, filepath.Join(harmed, path), change(body))
+				} else if err := os.Remove(filepath.Join(harmed, path)); err != nil {
+					t.Fatal(err)
+				} else if before, _, ok := strings.Cut(key, "/segments/"); ok {
+					want = before + "/segments/" // what its name was, nobody knows
+				}
+				r := verify(t, harmed)
+				if r.OK || len(r.Damage) != 1 || r.Damage[0].Object != want {
+					t.Fatalf("Verify() finds %q, want one finding in %s", r.Damage, want)
+				}
+				for _, word := range []string{"pebble", "carrier", "%!", want} {
+					if strings.Contains(r.Damage[0].What, word) {
+						t.Errorf("Verify() says %q, which holds %q", r.Damage[0].What, word)
+					}
+				}
+				if stands := strings.Contains(key, "/segments/") || key == "roots.json"; stands != (r.Threads != nil) {
+					t.Errorf("Verify() counts %v threads, want a count only where the records can be read", r.Threads)
+				}
+				t.Log(r.Damage[0].What)
+			})
+		}
+	}
+}
