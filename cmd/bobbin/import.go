@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/spf13/cobra"
 
 	"github.com/bobbindb/bobbin/shared/app"
@@ -20,7 +17,7 @@ type importResult struct {
 	Imported int64        `json:"imported"` // lines that are in the store now
 	Messages int64        `json:"messages"` // that were not there before
 	Failed   int64        `json:"failed"`
-	Failures []lineResult `json:"failures"` // the first of them
+	Failures []lineResult `json:"failures"` // in order
 }
 
 // lineResult is what became of one line of the file.
@@ -31,8 +28,8 @@ type lineResult struct {
 	Added int64  `json:"-"`
 }
 
-// maxFailures is how many failed lines are named.
-const maxFailures = 100
+// maxNamed is how many failed lines are named for a person to read.
+const maxNamed = 100
 
 func (c *console) newImport() *cobra.Command {
 	var tenant string
@@ -43,9 +40,10 @@ func (c *console) newImport() *cobra.Command {
 gzip; - reads stdin. They go through a running server, or straight into a store in a
 folder, which is made when it is missing.
 
-A line that is damaged or refused is named, and the rest goes in. Importing a file
-again changes nothing, so an import that broke off is resumed by repeating it. Exit 10
-means that some lines did not go in.`,
+A line that is damaged or refused is named, and the rest goes in; of more than 100 such
+lines the first 100 are named, and all of them with --json. Importing a file again
+changes nothing, so an import that broke off is resumed by repeating it. Exit 10 means
+that some lines did not go in.`,
 		Example: "  bobbin import --db ./data conversations.ndjson.gz\n  bobbin import --url http://127.0.0.1:8080 --admin-key ak_... conversations.ndjson",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,24 +56,54 @@ means that some lines did not go in.`,
 	return cmd
 }
 
+// runImport opens the file before the store, so that a file that cannot be read leaves
+// no store behind.
 func (c *console) runImport(cmd *cobra.Command, path, tenant string) error {
 	into, err := c.newImporter(cmd, tenant)
 	if err != nil {
 		return err
 	}
-	err = c.importFile(cmd.Context(), into, path)
-	return errors.Join(err, failed("cannot close the store", into.close(context.WithoutCancel(cmd.Context()))))
+	file, size, err := c.openFile(path)
+	if err != nil {
+		return failed("cannot read "+path, err)
+	}
+	defer file.Close()
+	bar := c.newProgress("importing", size)
+	defer bar.end()
+	text, err := readText(path, bar.reader(file))
+	if err != nil {
+		return failed("cannot read "+path, err)
+	}
+	ctx := cmd.Context()
+	if err := into.open(ctx); err != nil {
+		return err
+	}
+	err = c.importText(ctx, into, text, bar)
+	return errors.Join(err, failed("cannot close the store", into.close(context.WithoutCancel(ctx))))
 }
 
 // newImporter says where the lines go: to a server, or into a folder.
 func (c *console) newImporter(cmd *cobra.Command, tenant string) (importer, error) {
-	if !cmd.Flags().Changed("url") {
-		if _, byEnv := c.lookup(app.EnvName("url")); !byEnv || cmd.Flags().Changed("db") || cmd.Flags().Changed("bucket") {
-			return c.newFolderImporter(cmd, tenant)
+	byFlag := func(names ...string) bool {
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				return true
+			}
 		}
+		return false
 	}
-	if cmd.Flags().Changed("db") || cmd.Flags().Changed("bucket") {
+	byEnv := func(name string) bool {
+		value, _ := c.lookup(app.EnvName(name))
+		return value != ""
+	}
+	folder := byFlag("db", "bucket")
+	switch server := byFlag("url"); {
+	case folder && server:
 		return nil, usage("--url and --db: give one of them")
+	case !folder && !server && !byEnv("url") && !byEnv("db") && !byEnv("bucket"):
+		return nil, usage("say where the conversations go: --url and --admin-key for a server, or --db for a folder")
+	case folder, !server && !byEnv("url"):
+		return c.newFolderImporter(cmd, tenant)
 	}
 	if tenant != "" {
 		return nil, usage("--tenant goes with --db; a server takes the tenant from the key")
@@ -91,40 +119,47 @@ func (c *console) newImporter(cmd *cobra.Command, tenant string) (importer, erro
 	return &serverImporter{client: to, key: flags["admin-key"]}, nil
 }
 
-// importFile imports the lines of a file and shows what became of them.
-func (c *console) importFile(ctx context.Context, into importer, path string) error {
-	text, size, err := c.openText(path)
-	if err != nil {
-		return failed("cannot read "+path, err)
-	}
-	defer text.Close()
-	bar := c.newProgress("importing", size)
-	lines, err := inflate(path, bar.reader(text))
-	if err != nil {
-		bar.end()
-		return failed("cannot read "+path, err)
-	}
-	var result importResult
-	result.Failures = []lineResult{}
-	err = importLines(ctx, lines, into, func(r lineResult) {
-		result.add(r)
-		if r.Error != "" && result.Failed <= maxFailures {
+// importText imports the lines of a text and shows what became of them.
+func (c *console) importText(ctx context.Context, into importer, text io.Reader, bar *progress) error {
+	result := importResult{Failures: []lineResult{}}
+	err := importLines(ctx, text, into, func(r lineResult) {
+		result.add(r, c.json)
+		if r.Error != "" && result.Failed <= maxNamed {
 			bar.clear()
 			fmt.Fprintf(c.err, "line %d: %s\n", r.Line, r.Error)
 		}
 	})
 	bar.end()
-	if shown := c.showImport(&result); shown != nil {
+	if more := result.Failed - maxNamed; more > 0 && !c.json {
+		fmt.Fprintf(c.err, "and %s more; --json lists them all\n", count(more, "line"))
+	}
+	if shown := c.showImport(&result, err); shown != nil {
 		return shown
 	}
 	if err != nil {
-		return &failure{what: "the import broke off", why: err, reported: true,
-			do: "mend that and repeat the command; what went in is not imported twice"}
+		return brokenOff(ctx, err)
 	}
 	return result.failure()
 }
 
-func (r *importResult) add(line lineResult) {
+// brokenOff is the failure of an import that did not come to the end of its file.
+func brokenOff(ctx context.Context, err error) error {
+	f := &failure{what: "the import broke off", why: err, reported: true,
+		do: "mend that and import the file again: it goes on, and what is in is not imported twice"}
+	var damage *gzipError
+	switch {
+	case ctx.Err() != nil:
+		f.exit, f.why = exitInterrupted, errors.New("it was interrupted")
+		f.do = "import the file again to go on: what is in is not imported twice"
+	case errors.As(err, &damage):
+		f.exit = exitDamage
+		f.do = "get the file whole and import it again: what is in is not imported twice"
+	}
+	return f
+}
+
+// add counts a line, and lists it if it failed: all that did, or as many as are named.
+func (r *importResult) add(line lineResult, all bool) {
 	r.Lines++
 	r.Messages += line.Added
 	if line.Error == "" {
@@ -132,16 +167,21 @@ func (r *importResult) add(line lineResult) {
 		return
 	}
 	r.Failed++
-	if len(r.Failures) < maxFailures {
+	if all || len(r.Failures) < maxNamed {
 		r.Failures = append(r.Failures, line)
 	}
 }
 
-func (c *console) showImport(r *importResult) error {
+// showImport shows what went in, before the import broke off if it did.
+func (c *console) showImport(r *importResult, err error) error {
 	if c.json {
 		return c.document(r)
 	}
-	c.say("imported %s of %d, %s new, %d failed", count(r.Imported, "conversation"), r.Lines, count(r.Messages, "message"), r.Failed)
+	did := "imported"
+	if err != nil {
+		did = "before it broke off, imported"
+	}
+	c.say("%s %s of %d, %s new, %d failed", did, count(r.Imported, "conversation"), r.Lines, count(r.Messages, "message"), r.Failed)
 	return nil
 }
 
@@ -158,34 +198,4 @@ func (r *importResult) failure() error {
 		do:       "mend these lines and import the file again; the other lines are in",
 		reported: true,
 	}
-}
-
-// openText opens a file, or stdin for "-". The size is -1 when nobody knows it.
-func (c *console) openText(path string) (io.ReadCloser, int64, error) {
-	if path == "-" {
-		return io.NopCloser(c.in), -1, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = errors.New("it is a folder")
-	}
-	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
-	}
-	if !info.Mode().IsRegular() {
-		return f, -1, nil
-	}
-	return f, info.Size(), nil
-}
-
-// inflate reads a file whose name ends in .gz decompressed.
-func inflate(path string, r io.Reader) (io.Reader, error) {
-	if !strings.HasSuffix(path, ".gz") {
-		return r, nil
-	}
-	return gzip.NewReader(r)
 }

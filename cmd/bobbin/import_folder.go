@@ -12,8 +12,10 @@ import (
 
 // folderImporter imports into a store that it opened itself.
 type folderImporter struct {
-	store  *app.Store
+	*console
+	config app.Config
 	tenant string
+	store  *app.Store
 }
 
 // importInFlight is how many conversations are imported at once, so that they share
@@ -25,18 +27,19 @@ func (c *console) newFolderImporter(cmd *cobra.Command, tenant string) (importer
 	if err != nil {
 		return nil, err
 	}
-	created, err := app.InitStore(cmd.Context(), cfg)
+	return &folderImporter{console: c, config: cfg, tenant: tenant}, nil
+}
+
+func (f *folderImporter) open(ctx context.Context) error {
+	created, err := app.InitStore(ctx, f.config)
 	if err != nil {
-		return nil, failed("cannot make the store", err)
+		return failed("cannot make the store", err)
 	}
 	if created {
-		c.say("made a store in %s", cfg.Bucket)
+		f.say("made a store in %s", f.config.Bucket)
 	}
-	store, err := app.OpenStore(cmd.Context(), cfg, c.logger())
-	if err != nil {
-		return nil, failed("cannot open the store", err)
-	}
-	return &folderImporter{store: store, tenant: tenant}, nil
+	f.store, err = app.OpenStore(ctx, f.config, f.logger())
+	return failed("cannot open the store", err)
 }
 
 func (f *folderImporter) limits() (groups, size int) { return importInFlight, 0 } // one line each

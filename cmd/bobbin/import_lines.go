@@ -3,10 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +18,9 @@ import (
 
 // importer puts conversations into a store.
 type importer interface {
+	// open makes sure that the store is there, or makes it.
+	open(ctx context.Context) error
+
 	// limits says how many groups of lines may be under way at once, and how many
 	// bytes a group of several lines may have.
 	limits() (groups, size int)
@@ -38,6 +44,7 @@ const maxLine = 64 << 20
 
 // importGroup is some lines that are put together.
 type importGroup struct {
+	number int // from 0
 	lines []importLine
 	size  int
 	names []string        // of the threads in it
@@ -46,18 +53,21 @@ type importGroup struct {
 }
 
 // importLines puts every line of a text, several groups at a time. Of one thread's
-// lines an earlier one is in before a later one is put. each is called for every line,
-// by one goroutine at a time, in no order.
+// lines an earlier one is in before a later one is put. each is called for every line
+// that was put, by one goroutine at a time, in the order of the lines. Where the text
+// cannot be read to its end, the lines before that are put.
 func importLines(ctx context.Context, text io.Reader, into importer, each func(lineResult)) error {
 	groups, size := into.limits()
 	run, ctx := errgroup.WithContext(ctx)
 	work := make(chan *importGroup)
 	s := &sequence{latest: map[string]chan struct{}{}}
+	var unread error
 	run.Go(func() error {
 		defer close(work)
-		return s.read(ctx, text, size, work)
+		unread = s.read(ctx, text, size, work)
+		return ctx.Err()
 	})
-	var mu sync.Mutex
+	told := &inOrder{each: each, waiting: map[int][]lineResult{}}
 	for range groups {
 		run.Go(func() error {
 			for g := range work {
@@ -65,16 +75,46 @@ func importLines(ctx context.Context, text io.Reader, into importer, each func(l
 				if err != nil {
 					return err
 				}
-				mu.Lock()
-				for _, r := range results {
-					each(r)
-				}
-				mu.Unlock()
+				told.done(g.number, results)
 			}
 			return nil
 		})
 	}
-	return run.Wait()
+	err := run.Wait()
+	told.rest()
+	return cmp.Or(err, unread)
+}
+
+// inOrder tells what became of groups in their order.
+type inOrder struct {
+	mu      sync.Mutex
+	each    func(lineResult)
+	next    int                  // the group to be told next
+	waiting map[int][]lineResult // groups that are done before an earlier one is
+}
+
+func (o *inOrder) done(number int, results []lineResult) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting[number] = results
+	for results, ok := o.waiting[o.next]; ok; results, ok = o.waiting[o.next] {
+		o.tell(o.next, results)
+		o.next++
+	}
+}
+
+func (o *inOrder) tell(number int, results []lineResult) {
+	delete(o.waiting, number)
+	for _, r := range results {
+		o.each(r)
+	}
+}
+
+// rest tells of the groups that are done although an earlier one never will be.
+func (o *inOrder) rest() {
+	for _, number := range slices.Sorted(maps.Keys(o.waiting)) {
+		o.tell(number, o.waiting[number])
+	}
 }
 
 // sequence keeps lines of one thread in their order.
@@ -94,7 +134,7 @@ func (s *sequence) read(ctx context.Context, text io.Reader, size int, work chan
 		s.enter(g)
 		select {
 		case work <- g:
-			g = &importGroup{done: make(chan struct{})}
+			g = &importGroup{number: g.number + 1, done: make(chan struct{})}
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

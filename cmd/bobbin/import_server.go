@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -29,6 +31,12 @@ const (
 	maxRequest = 4 << 20
 )
 
+// open finds out whether the server is there and takes the key, before anything is read.
+func (s *serverImporter) open(ctx context.Context) error {
+	_, err := s.do(ctx, request{method: http.MethodGet, path: "/admin/health", key: s.key})
+	return failed("cannot import through "+s.base, err)
+}
+
 func (s *serverImporter) limits() (groups, size int) { return importRequests, requestBytes }
 
 func (s *serverImporter) put(ctx context.Context, lines []importLine) ([]lineResult, error) {
@@ -38,7 +46,9 @@ func (s *serverImporter) put(ctx context.Context, lines []importLine) ([]lineRes
 	}
 	put := make([]lineResult, len(lines))
 	err = again(ctx, func() error { return s.send(ctx, lines, body, encoding, put) }, mayPass)
-	return append(results, put...), err
+	results = append(results, put...)
+	slices.SortFunc(results, func(a, b lineResult) int { return cmp.Compare(a.Line, b.Line) })
+	return results, err
 }
 
 // pack makes a request's body of some lines: as they are if that is small enough, else

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"exit":  exit,
 			"flip":  flip,
 			"cut":   cut,
+			"zip":   zip,
 		},
 	})
 }
@@ -185,4 +188,13 @@ func rewrite(ts *testscript.TestScript, pattern string, change func([]byte) []by
 		ts.Check(os.WriteFile(name, change(b), 0o600))
 	}
 	ts.Logf("changed %s", fmt.Sprint(names))
+}
+
+// zip compresses a file: "zip FROM TO".
+func zip(ts *testscript.TestScript, _ bool, args []string) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write([]byte(ts.ReadFile(args[0])))
+	ts.Check(errors.Join(err, z.Close()))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), packed.Bytes(), 0o600))
 }
