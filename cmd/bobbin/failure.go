@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -97,11 +98,12 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, catalog.ErrNoStore), exitFailed, "check --db, or make a store there with bobbin init"},
 		{errors.Is(err, commitlog.ErrUnknownFormat), exitFailed, "use the release that wrote the store, or a newer one"},
 		{app.Damaged(err), exitDamage, "run bobbin verify to see what is damaged"},
+		{cannotListen(err) && errors.Is(err, fs.ErrPermission), exitDenied, "choose a port above 1023 with --addr, or run it as a user who may have this one"},
+		{cannotListen(err), exitFailed, "choose another address with --addr; port 0 takes a free one"},
 		{errors.Is(err, blob.ErrDenied), exitDenied, "run it as the user who owns the store"},
 		{errors.Is(err, fs.ErrPermission), exitDenied, "run it as a user who may read and write there"},
 		{errors.Is(err, fs.ErrNotExist), exitFailed, "check the path"},
 		{errors.Is(err, syscall.ENOSPC), exitFailed, "make room on the disk"},
-		{errors.Is(err, syscall.EADDRINUSE), exitFailed, "choose another address with --addr; port 0 takes a free one"},
 		{errors.Is(err, blob.ErrUnavailable), exitUnreachable, "check that the bucket can be reached, and try again"},
 		{errors.Is(err, blob.ErrNotStored), exitFailed, "check that the disk has room and can be written"},
 		{chat.KindOf(err) == chat.Busy, exitBusy, "try again in a moment"},
@@ -119,6 +121,13 @@ func advise(err error, known string) (exit int, do string) {
 		known = "mend that and try again"
 	}
 	return exitFailed, known
+}
+
+// cannotListen reports whether an address to listen on could not be had, by its name, by
+// its port or because it is another machine's.
+func cannotListen(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "listen"
 }
 
 // unreachable reports whether nobody answered.

@@ -107,6 +107,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	for member, value := range said {
 		ts.Setenv(name+"_"+member, value)
 	}
+	ts.Setenv(name+"_addr", strings.TrimPrefix(said["url"], "http://"))
 }
 
 // end ends a server and waits for it: "end NAME" with SIGTERM, after which it must exit

@@ -30,41 +30,45 @@ type Server struct {
 }
 
 // Start opens the store, which is made when it is missing or the folder is empty, and
-// serves it. Stop ends it.
+// serves it. Stop ends it. It listens first, so that an address that cannot be had leaves
+// no store behind; who calls meanwhile waits.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
-	created, err := InitStore(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := loadKeys(&cfg)
-	if err != nil {
-		return nil, err
-	}
 	listeners, err := listen(ctx, cfg.Addr, cfg.MetricsAddr)
 	if err != nil {
 		return nil, err
 	}
-	store, err := OpenStore(ctx, cfg, log)
+	s, err := prepare(ctx, &cfg, log)
 	if err != nil {
 		for _, l := range listeners {
 			err = errors.Join(err, l.Close())
 		}
 		return nil, err
 	}
-	s := &Server{
-		URL:     "http://" + dialable(listeners[0].Addr()),
-		Keys:    keys,
-		Created: created,
-		store:   store,
-		failed:  make(chan error, len(listeners)),
-		drain:   cfg.Drain,
-	}
-	api := newAPI(&cfg, store, log)
+	s.URL, s.failed = "http://"+dialable(listeners[0].Addr()), make(chan error, len(listeners))
+	api := newAPI(&cfg, s.store, log)
 	s.serve(listeners[0], api, log)
 	if len(listeners) > 1 {
 		s.serve(listeners[1], api.MetricsHandler(), log)
 	}
 	return s, nil
+}
+
+// prepare is a server that serves nobody yet. The configuration gets the keys that it
+// lacks.
+func prepare(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error) {
+	created, err := InitStore(ctx, *cfg)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := loadKeys(cfg)
+	if err != nil {
+		return nil, err
+	}
+	store, err := OpenStore(ctx, *cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{Keys: keys, Created: created, store: store, drain: cfg.Drain}, nil
 }
 
 // listen listens on every address that is not empty.
