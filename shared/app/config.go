@@ -75,8 +75,8 @@ type option struct {
 }
 
 var options = []option{
-	{StoreOptions, "db", "DIR", "", "folder of the store; short for --bucket file://DIR", readDB},
-	{StoreOptions, "bucket", "URL", "", "bucket of the store: file://DIR", readBucket},
+	{StoreOptions, "db", "DIR", "", "folder of the store; short for --bucket file:///DIR", readDB},
+	{StoreOptions, "bucket", "URL", "", "bucket of the store: file:///DIR", readBucket},
 	{MakeOptions, "partitions", "N", "1", "partitions of a store that is made; fixed from then on", func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > catalog.MaxPartitions {
@@ -210,6 +210,7 @@ func EnvName(flag string) string {
 func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, error) {
 	var c Config
 	var wrong []error
+	misplaced := false // somebody said where the store lies, and it cannot lie there
 	dbByFlag := set.Changed("db") || set.Changed("bucket")
 	for _, o := range options {
 		flag := set.Lookup(o.name)
@@ -227,7 +228,11 @@ func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, 
 		}
 		if err := o.read(&c, value); err != nil {
 			wrong = append(wrong, fmt.Errorf("%s%s: %w", source, o.shown(value), err))
+			misplaced = misplaced || o.group == StoreOptions
 		}
+	}
+	if set.Lookup("db") != nil && c.Bucket == "" && !misplaced {
+		wrong = append(wrong, errors.New("--db: say where the store lies (or set BOBBIN_DB)"))
 	}
 	wrong = append(wrong, c.check(set)...)
 	return c, errors.Join(wrong...)
@@ -243,9 +248,6 @@ func (o *option) shown(value string) string {
 
 // check is what holds between options.
 func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
-	if set.Lookup("db") != nil && c.Bucket == "" {
-		wrong = append(wrong, errors.New("--db: say where the store lies (or set BOBBIN_DB)"))
-	}
 	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && 2*c.ProofAge > c.FloorAge {
 		wrong = append(wrong, errors.New("--proof-age: more than half of --floor-age"))
 	}
@@ -291,12 +293,12 @@ const folderScheme = "file://"
 func readBucket(c *Config, s string) error {
 	path, ok := strings.CutPrefix(s, folderScheme)
 	if !ok {
-		return errors.New("want file://DIR")
+		return errors.New("want file:///DIR")
 	}
-	dir, err := absolute(path)
-	if err != nil {
-		return err
+	if !filepath.IsAbs(path) { // what stands here in a URL is a host
+		return errors.New("want an absolute path, file:///DIR; --db takes a relative one, too")
 	}
+	dir := filepath.Clean(path)
 	if bucket := folderScheme + dir; c.Bucket == "" || c.Bucket == bucket {
 		c.Bucket = bucket
 		return nil
