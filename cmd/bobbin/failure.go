@@ -95,6 +95,7 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, context.Canceled), exitInterrupted, "it was interrupted; run it again"},
 		{errors.Is(err, app.ErrForeignFolder) && errors.Is(err, catalog.ErrNoStore), exitFailed, "check --db"},
 		{errors.Is(err, app.ErrForeignFolder), exitRefused, "choose an empty folder or a new one; no flag overrides this"},
+		{errors.Is(err, app.ErrPartitions), exitRefused, "leave --partitions out: the number is fixed once a store is made; no flag overrides this"},
 		{errors.Is(err, catalog.ErrNoStore), exitFailed, "check --db, or make a store there with bobbin init"},
 		{errors.Is(err, commitlog.ErrUnknownFormat), exitFailed, "use the release that wrote the store, or a newer one"},
 		{app.Damaged(err), exitDamage, "run bobbin verify to see what is damaged"},

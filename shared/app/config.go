@@ -22,7 +22,7 @@ import (
 // Config is everything that a process is told from outside.
 type Config struct {
 	Bucket     string // "file://" and an absolute path
-	Partitions int    // of a store that is made
+	Partitions int    // of a store that is made, and of one that is there; 0 for 1, and for as many as it has
 	CacheDir   string // of open databases; "" for the store's own folder
 
 	Window   time.Duration // how long every commit stays a restore point
@@ -77,7 +77,7 @@ type option struct {
 var options = []option{
 	{StoreOptions, "db", "DIR", "", "folder of the store; short for --bucket file:///DIR", readDB},
 	{StoreOptions, "bucket", "URL", "", "bucket of the store: file:///DIR", readBucket},
-	{MakeOptions, "partitions", "N", "1", "partitions of a store that is made; fixed from then on", func(c *Config, s string) error {
+	{MakeOptions, "partitions", "N", "", "partitions of a store that is made; fixed from then on (default 1)", func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > catalog.MaxPartitions {
 			return fmt.Errorf("want 1 to %d", catalog.MaxPartitions)

@@ -298,11 +298,7 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, closer()) }()
-	there, err := catalog.Read(ctx, bucket)
-	if err == nil {
-		_, err = catalog.ReadRoots(ctx, bucket, there)
-	}
-	if !errors.Is(err, catalog.ErrNoStore) {
+	if err := confirm(ctx, bucket, cfg); !errors.Is(err, catalog.ErrNoStore) {
 		return false, err
 	}
 	s, err := catalog.New(max(cfg.Partitions, 1))
@@ -310,7 +306,7 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 		return false, err
 	}
 	if err := catalog.Claim(ctx, bucket, s); errors.Is(err, blob.ErrExists) {
-		return false, nil
+		return false, confirm(ctx, bucket, cfg)
 	} else if err != nil {
 		return false, err
 	}
@@ -323,11 +319,27 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 	// The store exists from here on. Of several processes that get here one wins.
 	if err := catalog.Create(ctx, bucket, s); err != nil {
 		if errors.Is(err, blob.ErrExists) {
-			return false, nil
+			return false, confirm(ctx, bucket, cfg)
 		}
 		return false, err
 	}
 	return true, nil
+}
+
+// ErrPartitions: the store has another number of partitions than it was to have.
+var ErrPartitions = errors.New("another number of partitions")
+
+// confirm reports whether there is a store, and it is as it was asked for.
+func confirm(ctx context.Context, bucket blob.Bucket, cfg Config) error {
+	s, err := catalog.Read(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	if has := s.Partitions(); cfg.Partitions != 0 && cfg.Partitions != has {
+		return fmt.Errorf("the store has %d, --partitions says %d: %w", has, cfg.Partitions, ErrPartitions)
+	}
+	_, err = catalog.ReadRoots(ctx, bucket, s)
+	return err
 }
 
 // checkFolder makes the folder when it is missing, and refuses one that holds what no
