@@ -29,7 +29,11 @@ func (c *console) newExport() *cobra.Command {
 		Short: "Export conversations",
 		Long: `Write every conversation as one line of NDJSON, in the shape that import reads, to
 stdout or to a file; one whose name ends in .gz is compressed. The file has its name
-only once it is whole.`,
+only once it is whole.
+
+Deleted threads and messages that are not purged yet are written too, with their texts
+and the time of their deletion, so that an import has what the store had;
+--without-deleted leaves them out.`,
 		Example: "  bobbin export --db ./data --out conversations.ndjson.gz\n  bobbin export --db ./data --user ada",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,6 +65,7 @@ only once it is whole.`,
 	app.AddFlags(cmd.Flags(), app.StoreOptions, app.TuningOptions)
 	cmd.Flags().StringVar(&out, "out", "-", "file to write; - for stdout")
 	cmd.Flags().StringVar(&opts.User, "user", "", "export only what this user owns")
+	cmd.Flags().BoolVar(&opts.WithoutDeleted, "without-deleted", false, "leave out deleted threads and messages")
 	cmd.Flags().StringVar(&opts.Tenant, "tenant", "", "tenant of that user")
 	return cmd
 }

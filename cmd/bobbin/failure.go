@@ -98,6 +98,7 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, app.ErrPartitions), exitRefused, "leave --partitions out: the number is fixed once a store is made; no flag overrides this"},
 		{errors.Is(err, catalog.ErrNoStore), exitFailed, "check --db, or make a store there with bobbin init"},
 		{errors.Is(err, commitlog.ErrUnknownFormat), exitFailed, "use the release that wrote the store, or a newer one"},
+		{errors.Is(err, app.ErrNoUser), exitFailed, "check --user and --tenant; without them everybody is exported"},
 		{app.Damaged(err), exitDamage, "run bobbin verify to see what is damaged"},
 		{cannotListen(err) && errors.Is(err, fs.ErrPermission), exitDenied, "choose a port above 1023 with --addr, or run it as a user who may have this one"},
 		{cannotListen(err), exitFailed, "choose another address with --addr; port 0 takes a free one"},

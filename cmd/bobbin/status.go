@@ -14,7 +14,9 @@ func (c *console) newStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "status --db DIR",
 		Short:   "Show how a store is",
-		Long:    "Show what a store holds, how far its checkpoints are, and what its bytes are kept for. It changes nothing.",
+		Long: `Show what a store holds, how far its checkpoints are, and what its bytes are kept for.
+It changes nothing. A message counts as deleted when it was deleted by itself: those of a
+deleted thread come back with it, and count as the others do until they are purged.`,
 		Example: "  bobbin status --db ./data --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,12 +39,16 @@ func (c *console) newStatus() *cobra.Command {
 }
 
 func (c *console) showStatus(s *app.Status) error {
+	ofDeleted := ""
+	if s.DeletedThreads > 0 {
+		ofDeleted = "; those of deleted threads are not deleted themselves"
+	}
 	if err := c.table([][]string{
 		{"store", s.Store},
 		{"branch", s.Branch},
 		{"release", s.Release},
 		{"threads", fmt.Sprintf("%d, and %d deleted", s.Threads, s.DeletedThreads)},
-		{"messages", fmt.Sprintf("%d, and %d deleted", s.Messages, s.DeletedMessages)},
+		{"messages", fmt.Sprintf("%d, and %d deleted%s", s.Messages, s.DeletedMessages, ofDeleted)},
 		{"users", strconv.FormatUint(s.Users, 10)},
 		{"tables", byteSize(s.TableBytes)},
 		{"log", byteSize(s.LogBytes)},
@@ -60,7 +66,7 @@ func (c *console) showStatus(s *app.Status) error {
 			state = "frozen"
 		}
 		taken := "never"
-		if p.CheckpointSeq > 0 {
+		if p.CheckpointTime != nil {
 			taken = p.CheckpointTime.Format(time.RFC3339)
 		}
 		rows = append(rows, []string{

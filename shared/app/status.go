@@ -19,7 +19,7 @@ type Status struct {
 
 	Threads         uint64 `json:"threads"`
 	DeletedThreads  uint64 `json:"deleted_threads"`
-	Messages        uint64 `json:"messages"`
+	Messages        uint64 `json:"messages"` // not deleted themselves, those of deleted threads among them
 	DeletedMessages uint64 `json:"deleted_messages"`
 	Users           uint64 `json:"users"`
 
@@ -32,18 +32,26 @@ type Status struct {
 
 // PartitionStatus is one partition.
 type PartitionStatus struct {
-	Partition      int       `json:"partition"`
-	Seq            uint64    `json:"seq"`
-	Time           time.Time `json:"time"` // of the last commit
-	CheckpointSeq  uint64    `json:"checkpoint_seq"`
-	CheckpointTime time.Time `json:"checkpoint_time"`
-	Floor          uint64    `json:"floor"`
-	TailCommits    int       `json:"tail_commits"`
-	TailBytes      int64     `json:"tail_bytes"`
-	Tables         int       `json:"tables"`
-	TableBytes     int64     `json:"tables_bytes"`
-	History        int       `json:"history"`
-	Frozen         bool      `json:"frozen"`
+	Partition      int        `json:"partition"`
+	Seq            uint64     `json:"seq"`
+	Time           *time.Time `json:"time"` // of the last commit; nil before the first
+	CheckpointSeq  uint64     `json:"checkpoint_seq"`
+	CheckpointTime *time.Time `json:"checkpoint_time"` // of its last commit; nil before the first checkpoint
+	Floor          uint64     `json:"floor"`
+	TailCommits    int        `json:"tail_commits"`
+	TailBytes      int64      `json:"tail_bytes"`
+	Tables         int        `json:"tables"`
+	TableBytes     int64      `json:"tables_bytes"`
+	History        int        `json:"history"`
+	Frozen         bool       `json:"frozen"`
+}
+
+// when is a commit's time, nil for none.
+func when(nanos int64) *time.Time {
+	if nanos == 0 {
+		return nil
+	}
+	return new(time.Unix(0, nanos).UTC())
 }
 
 // ReadStatus opens a store to be read and says how it is.
@@ -83,9 +91,9 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		out.Partitions = append(out.Partitions, PartitionStatus{
 			Partition:      p.Number,
 			Seq:            uint64(at.Seq),
-			Time:           time.Unix(0, at.Time).UTC(),
+			Time:           when(at.Time),
 			CheckpointSeq:  uint64(m.Seq),
-			CheckpointTime: time.Unix(0, m.Time).UTC(),
+			CheckpointTime: when(m.Time),
 			Floor:          uint64(m.Floor),
 			TailCommits:    tail.Commits,
 			TailBytes:      tail.Bytes,
