@@ -58,7 +58,7 @@ long they took. Without --url it serves a temporary store on this machine's loop
 with it, it loads that server, which must not be one that people use, and deletes the
 threads that it made.`,
 		Example: "  bobbin bench\n  bobbin bench --url http://127.0.0.1:8080 --backend-key bk_... --duration 10s --clients 64",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err

@@ -57,7 +57,7 @@ func (a *answer) exit() (code int, do string) {
 func newClient(address string, connections int) (*client, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usage(fmt.Sprintf("--url %q: want an address like http://127.0.0.1:8080", address))
+		return nil, usage("--url %q: want an address like http://127.0.0.1:8080", address)
 	}
 	return &client{
 		base: strings.TrimSuffix(address, "/"),

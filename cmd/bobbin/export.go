@@ -35,7 +35,7 @@ Deleted threads and messages that are not purged yet are written too, with their
 and the time of their deletion, so that an import has what the store had;
 --without-deleted leaves them out.`,
 		Example: "  bobbin export --db ./data --out conversations.ndjson.gz\n  bobbin export --db ./data --user ada",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load(cmd)
 			if err != nil {
@@ -62,7 +62,7 @@ and the time of their deletion, so that an import has what the store had;
 			return nil
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions, app.TuningOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions)
 	cmd.Flags().StringVar(&out, "out", "-", "file to write; - for stdout")
 	cmd.Flags().StringVar(&opts.User, "user", "", "export only what this user owns")
 	cmd.Flags().BoolVar(&opts.WithoutDeleted, "without-deleted", false, "leave out deleted threads and messages")

@@ -45,7 +45,7 @@ lines the first 100 are named, and all of them with --json. Importing a file aga
 changes nothing, so an import that broke off is resumed by repeating it. Exit 10 means
 that some lines did not go in.`,
 		Example: "  bobbin import --db ./data conversations.ndjson.gz\n  bobbin import --url http://127.0.0.1:8080 --admin-key ak_... conversations.ndjson",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.runImport(cmd, args[0], tenant)
 		},

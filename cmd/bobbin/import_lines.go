@@ -45,11 +45,11 @@ const maxLine = 64 << 20
 // importGroup is some lines that are put together.
 type importGroup struct {
 	number int // from 0
-	lines []importLine
-	size  int
-	names []string        // of the threads in it
-	after []chan struct{} // closed when an earlier group with one of its threads is in
-	done  chan struct{}
+	lines  []importLine
+	size   int
+	names  []string        // of the threads in it
+	after  []chan struct{} // closed when an earlier group with one of its threads is in
+	done   chan struct{}
 }
 
 // importLines puts every line of a text, several groups at a time. Of one thread's

@@ -18,7 +18,7 @@ func (c *console) newInit() *cobra.Command {
 		Short:   "Make a store",
 		Long:    "Make a store in a folder that is missing or empty. A store that is there stays as it is.",
 		Example: "  bobbin init --db ./data --partitions 4",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load(cmd)
 			if err != nil {

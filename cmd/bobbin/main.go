@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -69,7 +68,7 @@ func (c *console) newRoot() *cobra.Command {
 		Long:          "Bobbin winds chat threads onto an object store.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
@@ -90,8 +89,9 @@ func (c *console) newRoot() *cobra.Command {
 		c.newExport(),
 		c.newVersion(),
 	)
+	root.SetHelpCommand(c.newHelp())
+	addCompletion(root)
+	root.SetFlagErrorFunc(flagError)
+	root.SuggestionsMinimumDistance = 2 // letters
 	return root
 }
-
-// usage is the error of a command that was called wrongly.
-func usage(text string) error { return &failure{exit: exitUsage, why: errors.New(text)} }

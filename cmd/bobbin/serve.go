@@ -17,7 +17,7 @@ was given for, and keeps them in the store's folder. With --json the first line 
 stdout is an object with url, backend_key, frontend_key, admin_key and signing_key;
 keys that were given are left empty there.`,
 		Example: "  bobbin serve --db ./data\n  bobbin serve --db ./data --addr 127.0.0.1:0 --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load(cmd)
 			if err != nil {

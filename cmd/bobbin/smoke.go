@@ -33,9 +33,10 @@ func (c *console) newSmoke() *cobra.Command {
 		Use:   "smoke --url URL --backend-key K --frontend-key K",
 		Short: "Try a running server's whole round",
 		Long: `Create a thread, sign a user, post as that user, list, edit and delete, and clean up.
-Exit 0 means that every step held.`,
+Exit 0 means that every step held. The thread and the message that it deletes count as
+deleted until they are purged; it cannot purge them itself.`,
 		Example: "  bobbin smoke --url http://127.0.0.1:8080 --backend-key bk_... --frontend-key fk_...",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			flags, err := c.fromFlags(cmd, "url", "backend-key", "frontend-key")
 			if err != nil {

@@ -12,13 +12,13 @@ import (
 
 func (c *console) newStatus() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "status --db DIR",
-		Short:   "Show how a store is",
+		Use:   "status --db DIR",
+		Short: "Show how a store is",
 		Long: `Show what a store holds, how far its checkpoints are, and what its bytes are kept for.
 It changes nothing. A message counts as deleted when it was deleted by itself: those of a
 deleted thread come back with it, and count as the others do until they are purged.`,
 		Example: "  bobbin status --db ./data --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load(cmd)
 			if err != nil {
@@ -34,7 +34,7 @@ deleted thread come back with it, and count as the others do until they are purg
 			return c.showStatus(&status)
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions, app.TuningOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions)
 	return cmd
 }
 

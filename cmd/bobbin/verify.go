@@ -20,7 +20,7 @@ changes nothing, and a server may run meanwhile. Exit 10 means that damage was f
 each damaged object is named once, by its key. Threads and messages are counted only
 where all that the newest state stands on is whole.`,
 		Example: "  bobbin verify --db ./data",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load(cmd)
 			if err != nil {
@@ -38,7 +38,7 @@ where all that the newest state stands on is whole.`,
 			return damageOf(&report)
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions, app.TuningOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions)
 	return cmd
 }
 

@@ -21,7 +21,7 @@ func (c *console) newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Say which release this is",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := versionResult{app.Version, app.Commit(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if c.json {

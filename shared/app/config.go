@@ -249,7 +249,7 @@ func (o *option) shown(value string) string {
 // check is what holds between options.
 func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
 	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && 2*c.ProofAge > c.FloorAge {
-		wrong = append(wrong, errors.New("--proof-age: more than half of --floor-age"))
+		wrong = append(wrong, fmt.Errorf("--proof-age %s: more than half of --floor-age, which is %s", c.ProofAge, c.FloorAge))
 	}
 	if c.Rate.Burst > 0 && c.Rate.PerSecond == 0 {
 		wrong = append(wrong, errors.New("--burst: without effect when --rate is 0"))

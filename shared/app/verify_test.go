@@ -18,7 +18,7 @@ import (
 func verify(t *testing.T, dir string) app.VerifyReport {
 	t.Helper()
 	set := pflag.NewFlagSet("verify", pflag.ContinueOnError)
-	app.AddFlags(set, app.StoreOptions, app.TuningOptions)
+	app.AddFlags(set, app.StoreOptions)
 	if err := set.Parse([]string{"--db", dir}); err != nil {
 		t.Fatal(err)
 	}
