@@ -141,7 +141,7 @@ func debugHandler() http.Handler {
 func answerError(w http.ResponseWriter, status int, text, code string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"error":%q,"code":%q,"request_id":%q}`, text, code, w.Header().Get("X-Request-Id"))
+	fmt.Fprintf(w, `{"error":%q,"code":%q,"request_id":%q}`+"\n", text, code, w.Header().Get("X-Request-Id"))
 }
 
 // serve answers what arrives at a listener, in a goroutine that Stop ends.

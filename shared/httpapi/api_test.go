@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,44 @@ func TestSignVector(t *testing.T) {
 	const want = "45a23390a8cfdc20657226cadc79394acb995a3a114372c38bc4ba450a010cac"
 	if got := httpapi.Sign([]byte("sign_example"), "u1"); got != want {
 		t.Errorf("Sign() = %s, want %s", got, want)
+	}
+}
+
+// Every answer is one line, refusals and compressed lists too, and a repeated one is the
+// first, byte by byte.
+func TestAnswersAreLines(t *testing.T) {
+	o, _ := newOptions()
+	o.CompressFrom = 1
+	api := httpapi.New(o)
+	create := func() *http.Request {
+		r := as("POST", "/frontend/v1/threads", strings.NewReader(`{"title":"one"}`))
+		r.Header.Set("Idempotency-Key", "k1")
+		return r
+	}
+	first := serve(api, create()).Body.String()
+	if again := serve(api, create()).Body.String(); again != first {
+		t.Errorf("POST again = %q, want %q", again, first)
+	}
+	packed := as("GET", "/frontend/v1/threads", nil)
+	packed.Header.Set("Accept-Encoding", "gzip")
+	z, err := gzip.NewReader(serve(api, packed).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]string{
+		"created":    first,
+		"list":       serve(api, as("GET", "/frontend/v1/threads", nil)).Body.String(),
+		"compressed": string(list),
+		"refused":    serve(api, as("GET", "/nowhere", nil)).Body.String(),
+		"healthy":    serve(api, as("GET", "/healthz", nil)).Body.String(),
+	} {
+		if !strings.HasSuffix(body, "}\n") || strings.Count(body, "\n") != 1 {
+			t.Errorf("%s: %q, want one line", name, body)
+		}
 	}
 }
 
@@ -134,7 +173,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	o.Log = telemetry.NewLogger(&log, telemetry.LogJSON, slog.LevelInfo)
 	o.Service.Writer = nil
 	got := serve(httpapi.New(o), as("POST", "/frontend/v1/threads", strings.NewReader(`{"title":"one"}`)))
-	if want := `{"error":"internal error","code":"internal","request_id":"made"}`; got.Code != 500 || got.Body.String() != want {
+	if want := `{"error":"internal error","code":"internal","request_id":"made"}` + "\n"; got.Code != 500 || got.Body.String() != want {
 		t.Errorf("%d %s, want 500 %s", got.Code, got.Body, want)
 	}
 	if !strings.Contains(log.String(), "nil pointer") || !strings.Contains(log.String(), `"request_id":"made"`) {
@@ -173,7 +212,7 @@ func TestNotReady(t *testing.T) {
 	admin.Header.Set("X-API-Key", "admin")
 	for _, r := range []*http.Request{httptest.NewRequest("GET", "/readyz", nil), admin} {
 		got := serve(api, r)
-		want := `{"error":"not ready","code":"not_ready","request_id":"made"}`
+		want := `{"error":"not ready","code":"not_ready","request_id":"made"}` + "\n"
 		if got.Code != 503 || got.Body.String() != want || got.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: %d %s, want 503 %s", r.URL, got.Code, got.Body, want)
 		}

@@ -131,10 +131,11 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
 // jsonType is shared by every answer and never changed.
 var jsonType = []string{"application/json"}
 
-// answer sends the status and what was appended to x.out.
+// answer sends the status and what was appended to x.out, as one line: a terminal goes
+// on below it.
 func (x *exchange) answer(status int) {
-	h := x.w.Header()
-	h["Content-Type"] = jsonType
+	x.w.Header()["Content-Type"] = jsonType
+	x.out = append(x.out, '\n')
 	x.send(status, x.out)
 }
 
@@ -161,6 +162,7 @@ func (x *exchange) answerList() {
 	h := x.w.Header()
 	h["Content-Type"] = jsonType
 	h.Set("Content-Encoding", "gzip")
+	x.out = append(x.out, '\n')
 	x.send(http.StatusOK, compress(x.out))
 }
 

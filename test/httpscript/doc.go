@@ -35,5 +35,5 @@
 //	as patterns, a string that is one placeholder with any value, and an object with
 //	a member "..." with more members than are shown;
 //	lines of "~ text" and "!~ text": the body contains it, or does not;
-//	"= text": that is the whole body, byte for byte; "=" alone: it is empty.
+//	"= text": that line is the whole body, byte for byte; "=" alone: it is empty.
 package httpscript

@@ -35,10 +35,12 @@ func (p *player) matchBody(want, got string) error {
 	case want == "":
 		return nil
 	case want == "=":
-		want = "= "
-		fallthrough
+		if got != "" {
+			return errors.New("body is not empty")
+		}
+		return nil
 	case strings.HasPrefix(want, "= "):
-		text, err := p.expand(want[2:])
+		text, err := p.expand(want[2:] + "\n")
 		if err == nil && text != got {
 			err = fmt.Errorf("body is not %q", text)
 		}

@@ -19,7 +19,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 	}
-	w.Write([]byte(body.String()))
+	w.Write([]byte(body.String() + "\n"))
 }
 
 func TestPlay(t *testing.T) {
