@@ -78,6 +78,27 @@ func TestAnswersAreLines(t *testing.T) {
 	}
 }
 
+// A client that left is its own affair, whatever the answer would have been.
+func TestClientThatLeft(t *testing.T) {
+	o, m := newOptions()
+	var log bytes.Buffer
+	o.Log = telemetry.NewLogger(&log, telemetry.LogText, slog.LevelInfo)
+	api := httpapi.New(o)
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	m.fail = chat.ErrUnavailable.Because(ctx.Err())
+	create := func() *http.Request {
+		return as("POST", "/frontend/v1/threads", strings.NewReader(`{"title":"one"}`))
+	}
+	serve(api, create().WithContext(ctx))
+	if log.Len() > 0 {
+		t.Errorf("the log says %s, want nothing", &log)
+	}
+	if serve(api, create()); !strings.Contains(log.String(), "level=WARN") {
+		t.Errorf("the log says %q of a client that waited, want a warning", &log)
+	}
+}
+
 func TestRoutesAreNamedOnce(t *testing.T) {
 	names, paths := map[string]bool{}, map[string]bool{}
 	for _, r := range httpapi.Routes {

@@ -103,10 +103,11 @@ func (x *exchange) classify(err error) *chat.Error {
 }
 
 // logFailure logs what an operator should see: never a refusal, which is the
-// caller's own affair.
+// caller's own affair, as it is to leave before the answer.
 func (x *exchange) logFailure(status int, err error) {
 	level := slog.LevelDebug
 	switch {
+	case status == http.StatusServiceUnavailable && x.r.Context().Err() != nil:
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	case status >= http.StatusInternalServerError:
