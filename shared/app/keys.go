@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,30 @@ func loadKeys(cfg *Config) (Keys, error) {
 		}
 	}
 	return used, nil
+}
+
+// shortKey is the length in bytes below which a key can be guessed: 16 random bytes, or
+// the 26 characters that stand for as many, cannot.
+const shortKey = 16
+
+// warnOfShortKeys names the keys that are short, by their place. They are not refused:
+// a test and a machine of one's own may have them.
+func warnOfShortKeys(cfg *Config, log *slog.Logger) {
+	for _, kind := range []struct {
+		flag string
+		keys []string
+	}{
+		{"--backend-keys", cfg.BackendKeys},
+		{"--frontend-keys", cfg.FrontendKeys},
+		{"--admin-keys", cfg.AdminKeys},
+		{"--signing-keys", cfg.SigningKeys},
+	} {
+		for i, key := range kind.keys {
+			if len(key) < shortKey {
+				log.Warn("a key is short enough to be guessed", "flag", kind.flag, "key", i+1, "bytes", len(key), "want", shortKey)
+			}
+		}
+	}
 }
 
 func readOrMakeKeys(path string) (Keys, error) {

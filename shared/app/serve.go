@@ -33,6 +33,7 @@ type Server struct {
 // serves it. Stop ends it. It listens first, so that an address that cannot be had leaves
 // no store behind; who calls meanwhile waits.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
+	warnOfShortKeys(&cfg, log)
 	listeners, err := listen(ctx, cfg.Addr, cfg.MetricsAddr)
 	if err != nil {
 		return nil, err
