@@ -26,16 +26,8 @@ const (
 
 const format = 1
 
-// Errors that a caller acts on.
-var (
-	// ErrNoStore: the bucket holds no store.
-	ErrNoStore = errors.New("no store here")
-	// ErrLostSwap: another process changed the object first. Nothing was changed by this
-	// call, or what it changed is already the past.
-	ErrLostSwap = errors.New("changed by another process")
-	// ErrUnknownOutcome: the write may have been stored, or may be stored later.
-	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
-)
+// ErrNoStore: the bucket holds no store.
+var ErrNoStore = errors.New("no store here")
 
 // Store is bobbin.json: what every process on a store must agree on.
 type Store struct {
@@ -151,7 +143,7 @@ func Prefix(branch string, partition int) string {
 func Claim(ctx context.Context, bucket blob.Bucket, s *Store) error {
 	first := &Roots{Format: format, Store: s.ID, Branches: []Branch{{Name: s.Branch}}, Pins: []Pin{}}
 	_, err := putRoots(ctx, bucket, first, blob.IfAbsent())
-	if err == nil || !errors.Is(err, ErrLostSwap) {
+	if err == nil || !errors.Is(err, blob.ErrLostSwap) {
 		return err
 	}
 	there, err := readRoots(ctx, bucket)
@@ -170,7 +162,7 @@ func Claim(ctx context.Context, bucket blob.Bucket, s *Store) error {
 
 // Create writes bobbin.json, the last act of making a store, after roots.json if Claim
 // has not done so. It returns blob.ErrExists when there is a store. After
-// ErrUnknownOutcome, call it again with the same Store.
+// blob.ErrUnknownOutcome, call it again with the same Store.
 func Create(ctx context.Context, bucket blob.Bucket, s *Store) error {
 	claimed := *s
 	if err := Claim(ctx, bucket, &claimed); err != nil {
@@ -183,17 +175,17 @@ func Create(ctx context.Context, bucket blob.Bucket, s *Store) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", StoreKey, err)
 	}
-	tag, err := put(ctx, bucket, StoreKey, body, blob.IfAbsent(), func(found []byte) bool {
+	stored, err := blob.Settle(ctx, bucket, blob.Write{Key: StoreKey, Body: body, When: blob.IfAbsent(), Ours: func(found []byte) bool {
 		var there Store
 		return json.Unmarshal(found, &there) == nil && there.ID == s.ID && bytes.Equal(there.Salt, s.Salt)
-	})
-	if errors.Is(err, ErrLostSwap) {
-		return fmt.Errorf("create %s: %w", StoreKey, blob.ErrExists)
+	}})
+	if errors.Is(err, blob.ErrLostSwap) {
+		err = blob.ErrExists
 	}
 	if err != nil {
 		return fmt.Errorf("create %s: %w", StoreKey, err)
 	}
-	s.ETag = tag
+	s.ETag = stored.ETag
 	return nil
 }
 
@@ -325,8 +317,8 @@ func decode(body []byte, into any) error {
 }
 
 // SwapRoots replaces the roots that were read by next, under a fresh nonce. It returns
-// ErrLostSwap where another process was faster, and ErrUnknownOutcome where the bucket
-// does not say.
+// blob.ErrLostSwap where another process was faster, and blob.ErrUnknownOutcome where
+// the bucket does not say.
 func SwapRoots(ctx context.Context, bucket blob.Bucket, old *Roots, next Roots) (*Roots, error) {
 	return putRoots(ctx, bucket, &next, blob.IfMatch(old.ETag))
 }
@@ -337,12 +329,13 @@ func putRoots(ctx context.Context, bucket blob.Bucket, r *Roots, when blob.Condi
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", RootsKey, err)
 	}
-	r.ETag, err = put(ctx, bucket, RootsKey, body, when, func(found []byte) bool {
+	stored, err := blob.Settle(ctx, bucket, blob.Write{Key: RootsKey, Body: body, When: when, Ours: func(found []byte) bool {
 		var there Roots
 		return json.Unmarshal(found, &there) == nil && there.Nonce == r.Nonce
-	})
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", RootsKey, err)
 	}
+	r.ETag = stored.ETag
 	return r, nil
 }

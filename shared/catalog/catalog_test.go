@@ -158,7 +158,7 @@ func remove(t *testing.T, bucket blob.Bucket, key string) {
 
 func TestCreateRefused(t *testing.T) {
 	for fault, want := range map[blobtest.Fault]error{
-		blobtest.Denied: blob.ErrDenied, blobtest.Full: blob.ErrNotStored, blobtest.NotStored: catalog.ErrUnknownOutcome,
+		blobtest.Denied: blob.ErrDenied, blobtest.Full: blob.ErrNotStored, blobtest.NotStored: blob.ErrUnknownOutcome,
 	} {
 		each(t, []blobtest.Fault{fault}, func(t *testing.T, fault blobtest.Fault, f *blobtest.Faults) {
 			f.Decide(func(c blobtest.Call) blobtest.Fault {
@@ -202,8 +202,8 @@ func TestSwapRoots(t *testing.T) {
 		if err != nil || len(read.Pins) != 1 || read.ETag != swapped.ETag || read.Nonce == old.Nonce {
 			t.Errorf("ReadRoots() = %+v, %v", read, err)
 		}
-		if _, err := catalog.SwapRoots(t.Context(), f, old, pinned(old, "b")); !errors.Is(err, catalog.ErrLostSwap) {
-			t.Errorf("SwapRoots() = %v, want %v", err, catalog.ErrLostSwap)
+		if _, err := catalog.SwapRoots(t.Context(), f, old, pinned(old, "b")); !errors.Is(err, blob.ErrLostSwap) {
+			t.Errorf("SwapRoots() = %v, want %v", err, blob.ErrLostSwap)
 		}
 		if _, err := catalog.SwapRoots(t.Context(), f, swapped, *swapped); err != nil {
 			t.Errorf("SwapRoots() = %v, to the same content under a new nonce", err)
@@ -229,8 +229,8 @@ func TestSwapRootsOvertaken(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if _, err := catalog.SwapRoots(t.Context(), f, old, pinned(old, "ours")); !errors.Is(err, catalog.ErrLostSwap) {
-			t.Errorf("SwapRoots() = %v, want %v", err, catalog.ErrLostSwap)
+		if _, err := catalog.SwapRoots(t.Context(), f, old, pinned(old, "ours")); !errors.Is(err, blob.ErrLostSwap) {
+			t.Errorf("SwapRoots() = %v, want %v", err, blob.ErrLostSwap)
 		}
 		f.Release()
 		read, err := catalog.ReadRoots(t.Context(), f, s)
@@ -256,8 +256,8 @@ func TestSwapRootsUnclear(t *testing.T) {
 			}
 			return blobtest.None
 		})
-		if _, err := catalog.SwapRoots(t.Context(), f, old, pinned(old, "a")); !errors.Is(err, catalog.ErrUnknownOutcome) {
-			t.Errorf("SwapRoots() = %v, want %v", err, catalog.ErrUnknownOutcome)
+		if _, err := catalog.SwapRoots(t.Context(), f, old, pinned(old, "a")); !errors.Is(err, blob.ErrUnknownOutcome) {
+			t.Errorf("SwapRoots() = %v, want %v", err, blob.ErrUnknownOutcome)
 		}
 	})
 }

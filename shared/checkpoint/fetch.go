@@ -196,11 +196,17 @@ func (f *fetcher) finish(c claim, data []byte, err error) {
 	close(c.done)
 }
 
+// tries bounds how often a range of a table is read, the first time included.
+const tries = 5
+
+// firstPause is how long a second such read waits; each further one twice as long.
+const firstPause = 20 * time.Millisecond
+
 // fetch reads a range of a table, and tries again where the bucket did not answer.
 func (f *fetcher) fetch(t *Table, offset, size int64) ([]byte, error) {
 	var last error
 	for try := range tries {
-		if err := pause(f.ctx, try); err != nil {
+		if err := blob.Pause(f.ctx, firstPause, try); err != nil {
 			return nil, fmt.Errorf("read table %s: %w", t.Name, errClosed)
 		}
 		if f.isGone(t) {

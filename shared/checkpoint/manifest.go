@@ -22,13 +22,6 @@ var (
 	// ErrGone: there is no manifest, so the branch is gone. It never means "empty".
 	ErrGone = errors.New("branch is gone")
 
-	// ErrLostSwap: another process swapped the manifest first. Nothing was changed by
-	// this call, or what it changed is already the past.
-	ErrLostSwap = errors.New("another process swapped the manifest first")
-
-	// ErrUnknownOutcome: the write may have been stored, or may be stored later.
-	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
-
 	// ErrRefused: the new manifest would take something back that the old one
 	// promises. Nothing was written.
 	ErrRefused = errors.New("manifest refused")
@@ -128,7 +121,7 @@ func Create(ctx context.Context, bucket blob.Bucket, prefix string, first Manife
 	}
 	first.Format, first.Generation, first.Nonce = manifestFormat, 1, newNonce()
 	m, err := putManifest(ctx, bucket, prefix, blob.IfAbsent(), &first)
-	if errors.Is(err, ErrLostSwap) {
+	if errors.Is(err, blob.ErrLostSwap) {
 		err = fmt.Errorf("generation %d is there: %w", m.Generation, blob.ErrExists)
 	}
 	if err != nil {
@@ -139,9 +132,9 @@ func Create(ctx context.Context, bucket blob.Bucket, prefix string, first Manife
 
 // Swap replaces the manifest old by next, under a fresh nonce and the next
 // generation, and returns what is stored now. It returns ErrRefused, and writes
-// nothing, where next takes back what old promises; ErrLostSwap, with the manifest
-// that won, where another process was faster; ErrUnknownOutcome where the bucket does
-// not say.
+// nothing, where next takes back what old promises; blob.ErrLostSwap, with the manifest
+// that won, where another process was faster; blob.ErrUnknownOutcome where the bucket
+// does not say.
 func Swap(ctx context.Context, bucket blob.Bucket, prefix string, old *Manifest, next Manifest) (*Manifest, error) {
 	if err := old.allows(&next); err != nil {
 		return nil, fmt.Errorf("swap manifest of %s: %w", prefix, err)
@@ -213,65 +206,33 @@ func (m *Manifest) allows(next *Manifest) error {
 	return next.check()
 }
 
-// putManifest stores m on the condition given and settles what came of it.
+// putManifest stores m on the condition given and settles what came of it. With
+// blob.ErrLostSwap it returns the manifest that is there.
 func putManifest(ctx context.Context, bucket blob.Bucket, prefix string, when blob.Condition, m *Manifest) (*Manifest, error) {
 	body, err := encodeManifest(m)
 	if err != nil {
 		return nil, err
 	}
-	open := false // whether an earlier try may have been stored, or may be yet
-	var last error
-	for try := range tries {
-		if err := pause(ctx, try); err != nil {
-			return nil, outcome(open, err)
-		}
-		info, err := bucket.Put(ctx, ManifestKey(prefix), body, when)
-		if err == nil {
-			stored := *m
-			stored.ETag, stored.Date = info.ETag, info.Date
-			return &stored, nil
-		}
-		if blob.NotStored(err) {
-			return nil, outcome(open, err)
-		}
-		last, open = err, open || !errors.Is(err, blob.ErrExists)
-		found, settled, err := settle(ctx, bucket, prefix, when, m)
-		if settled {
-			return found, err
-		}
-		if err != nil {
-			last = err
-		}
-	}
-	return nil, outcome(open, last)
-}
-
-// settle reads the manifest back after a Put that was not plainly answered. It is
-// settled when the manifest found is ours or another's; it is not while the old
-// version is still there, for then our Put may be tried again.
-func settle(ctx context.Context, bucket blob.Bucket, prefix string, when blob.Condition, m *Manifest) (*Manifest, bool, error) {
-	found, err := Read(ctx, bucket, prefix)
+	stored, err := blob.Settle(ctx, bucket, blob.Write{Key: ManifestKey(prefix), Body: body, When: when, Ours: func(found []byte) bool {
+		there, err := decodeManifest(found)
+		return err == nil && there.Nonce == m.Nonce
+	}})
+	lost := errors.Is(err, blob.ErrLostSwap)
 	switch {
-	case errors.Is(err, ErrGone) && when.Absent():
-		return nil, false, nil
-	case errors.Is(err, ErrGone), errors.Is(err, commitlog.ErrUnknownFormat), errors.Is(err, commitlog.ErrDamaged):
-		return nil, true, err
-	case err != nil:
-		return nil, false, err
-	case found.Nonce == m.Nonce:
-		return found, true, nil
-	case !when.Absent() && found.ETag == when.Match():
-		return nil, false, nil
+	case err != nil && !lost:
+		return nil, err
+	case lost && stored.ETag == "":
+		return nil, ErrGone
 	}
-	return found, true, fmt.Errorf("%w: generation %d", ErrLostSwap, found.Generation)
-}
-
-// outcome marks an error as ErrUnknownOutcome where an earlier try is open.
-func outcome(open bool, err error) error {
-	if open {
-		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	there, decodeErr := decodeManifest(stored.Body)
+	if decodeErr != nil {
+		return nil, decodeErr
 	}
-	return err
+	there.ETag, there.Date = stored.ETag, stored.Date
+	if lost {
+		err = fmt.Errorf("%w: generation %d", err, there.Generation)
+	}
+	return there, err
 }
 
 func encodeManifest(m *Manifest) ([]byte, error) {

@@ -190,8 +190,8 @@ func TestSwapForTheSame(t *testing.T) {
 		t.Errorf("Swap() = %+v, want another nonce, tag and generation than %+v", next, m)
 	}
 	won, err := checkpoint.Swap(t.Context(), bucket, prefix, m, at(m, 7))
-	if !errors.Is(err, checkpoint.ErrLostSwap) || won == nil || won.Nonce != next.Nonce {
-		t.Errorf("Swap() on the old version = %v, %v, want the winner and %v", won, err, checkpoint.ErrLostSwap)
+	if !errors.Is(err, blob.ErrLostSwap) || won == nil || won.Nonce != next.Nonce {
+		t.Errorf("Swap() on the old version = %v, %v, want the winner and %v", won, err, blob.ErrLostSwap)
 	}
 }
 
@@ -228,7 +228,7 @@ func testSwapFault(t *testing.T, fault blobtest.Fault, from, times int) {
 	switch {
 	case err == nil && (next.Nonce != stored.Nonce || later.ETag != next.ETag):
 		t.Errorf("%v from call %d, %d times: Swap() succeeded with generation %d, stored is %d", fault, from, times, next.Generation, stored.Generation)
-	case errors.Is(err, checkpoint.ErrUnknownOutcome):
+	case errors.Is(err, blob.ErrUnknownOutcome):
 	case err != nil && later.Seq != 0:
 		t.Errorf("%v from call %d, %d times: Swap() = %v, which is definite, but it was stored", fault, from, times, err)
 	}
@@ -275,7 +275,7 @@ func TestSwapRace(t *testing.T) {
 			switch {
 			case err == nil:
 				won.Add(1)
-			case errors.Is(err, checkpoint.ErrLostSwap):
+			case errors.Is(err, blob.ErrLostSwap):
 				lost.Add(1)
 			default:
 				t.Errorf("Swap() = %v", err)

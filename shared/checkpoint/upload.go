@@ -104,7 +104,7 @@ func (u *uploader) run(ctx context.Context) (*Uploaded, error) {
 	u.done.Object = object
 	u.done.Key = ObjectKey(u.Prefix, u.Seq, u.Nonce())
 	u.done.ObjectBytes = int64(len(body))
-	if err := putBody(ctx, u.bucket, u.done.Key, body); err != nil {
+	if err := putNew(ctx, u.bucket, blob.Write{Key: u.done.Key, Body: body}); err != nil {
 		return nil, fmt.Errorf("put %s: %w", u.done.Key, err)
 	}
 	return &u.done, nil
@@ -267,7 +267,7 @@ func (u *uploader) sendTable(ctx context.Context, t *Table) error {
 		return err
 	}
 	t.Nonce = u.Nonce()
-	if err := putBody(ctx, u.bucket, t.Key(), body); err != nil {
+	if err := putNew(ctx, u.bucket, blob.Write{Key: t.Key(), Body: body}); err != nil {
 		return fmt.Errorf("put table %s: %w", t.Name, err)
 	}
 	u.stored(t)
@@ -286,8 +286,11 @@ func (u *uploader) linkTable(ctx context.Context, folder blob.Folder, t *Table) 
 		return err
 	}
 	t.Nonce = u.Nonce()
-	put := func() (blob.Info, error) { return folder.PutFile(ctx, t.Key(), u.path(t.Name)) }
-	if err := putNew(ctx, u.bucket, t.Key(), put, func(found []byte) bool { return sha256.Sum256(found) == t.SHA256 }); err != nil {
+	if err := putNew(ctx, u.bucket, blob.Write{
+		Key:  t.Key(),
+		Ours: func(found []byte) bool { return sha256.Sum256(found) == t.SHA256 },
+		Put:  func(ctx context.Context) (blob.Info, error) { return folder.PutFile(ctx, t.Key(), u.path(t.Name)) },
+	}); err != nil {
 		return fmt.Errorf("put table %s: %w", t.Name, err)
 	}
 	u.stored(t)

@@ -168,9 +168,6 @@ func SegmentKey(prefix string, name SegmentName) string { return segmentDir(pref
 
 func segmentDir(prefix string) string { return prefix + "/segments/" }
 
-// segmentTries bounds how often WriteSegment sends its object.
-const segmentTries = 5
-
 // WriteSegment stores commits as one segment under a partition's prefix. An answer that
 // leaves it open is followed by reading back. After an error the segment may or may not
 // be there: it harms nobody, and the next attempt takes another nonce.
@@ -184,26 +181,14 @@ func WriteSegment(ctx context.Context, bucket blob.Bucket, prefix string, commit
 		return SegmentName{}, fmt.Errorf("write segment: %w", err)
 	}
 	key := SegmentKey(prefix, name)
-	pause := firstPause
-	for try := 1; ; try++ {
-		_, err := bucket.Put(ctx, key, body, blob.IfAbsent())
-		if err == nil {
-			return name, nil
-		}
-		if blob.NotStored(err) {
-			return SegmentName{}, fmt.Errorf("write segment %s: %w", name, err)
-		}
-		switch found, readErr := bucket.Get(ctx, key); {
-		case readErr == nil && bytes.Equal(found.Body, body):
-			return name, nil
-		case readErr == nil:
-			return SegmentName{}, fmt.Errorf("write segment %s: there are other bytes: %w", name, ErrDamaged)
-		}
-		if try == segmentTries || sleep(ctx, pause) != nil {
-			return SegmentName{}, fmt.Errorf("write segment %s: %w", name, err)
-		}
-		pause *= 2
+	_, err = blob.Settle(ctx, bucket, blob.Write{Key: key, Body: body, When: blob.IfAbsent()})
+	if errors.Is(err, blob.ErrLostSwap) {
+		err = fmt.Errorf("there are other bytes: %w", ErrDamaged)
 	}
+	if err != nil {
+		return SegmentName{}, fmt.Errorf("write segment %s: %w", name, err)
+	}
+	return name, nil
 }
 
 // ErrMissing: no segments hold all commits of a range as a chain from the commit named.

@@ -59,11 +59,11 @@ func Take(ctx context.Context, p *partition.Partition, opts Options) (Result, er
 	}
 	for range maxRounds {
 		result, err := take(ctx, p, opts)
-		if !errors.Is(err, checkpoint.ErrLostSwap) {
+		if !errors.Is(err, blob.ErrLostSwap) {
 			return result, err
 		}
 	}
-	return Result{}, fmt.Errorf("take checkpoint of partition %d: others were faster %d times: %w", p.Number, maxRounds, checkpoint.ErrLostSwap)
+	return Result{}, fmt.Errorf("take checkpoint of partition %d: others were faster %d times: %w", p.Number, maxRounds, blob.ErrLostSwap)
 }
 
 func take(ctx context.Context, p *partition.Partition, opts Options) (Result, error) {
@@ -123,7 +123,7 @@ func hold(ctx context.Context, p *partition.Partition, m *checkpoint.Manifest) (
 	}
 	if held.Key != m.Checkpoint {
 		held.Release()
-		return nil, fmt.Errorf("reopened on another checkpoint: %w", checkpoint.ErrLostSwap)
+		return nil, fmt.Errorf("reopened on another checkpoint: %w", blob.ErrLostSwap)
 	}
 	return held, nil
 }
@@ -179,7 +179,7 @@ func publish(ctx context.Context, p *partition.Partition, m *checkpoint.Manifest
 		if err == nil {
 			return named, nil
 		}
-		if !errors.Is(err, checkpoint.ErrLostSwap) || named == nil {
+		if !errors.Is(err, blob.ErrLostSwap) || named == nil {
 			return nil, err
 		}
 		if age := named.Date.Sub(began); named.Checkpoint != m.Checkpoint || age >= opts.Young || age < -maxStep {

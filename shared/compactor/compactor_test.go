@@ -13,7 +13,6 @@ import (
 	"github.com/bobbindb/bobbin/shared/blob/blobtest"
 	"github.com/bobbindb/bobbin/shared/blob/fileblob"
 	"github.com/bobbindb/bobbin/shared/blob/memblob"
-	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/compactor"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/partition/partitiontest"
@@ -132,7 +131,7 @@ func TestOvertaken(t *testing.T) {
 		return blobtest.None
 	})
 	w.Commit(slow, 1)
-	if _, err := compactor.Take(t.Context(), slow, w.options()); !errors.Is(err, checkpoint.ErrLostSwap) {
+	if _, err := compactor.Take(t.Context(), slow, w.options()); !errors.Is(err, blob.ErrLostSwap) {
 		t.Errorf("always overtaken: %v, want ErrLostSwap", err)
 	}
 	w.Check()

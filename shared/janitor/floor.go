@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/commitlog"
 )
@@ -25,7 +26,7 @@ func (r *run) tidy(ctx context.Context, at place, log []commitlog.Seq) error {
 	}
 	if due {
 		switch _, err := checkpoint.Swap(ctx, r.Bucket, at.prefix(), m, next); {
-		case errors.Is(err, checkpoint.ErrLostSwap):
+		case errors.Is(err, blob.ErrLostSwap):
 			// A compactor was faster. The next run will see.
 		case err != nil:
 			return err

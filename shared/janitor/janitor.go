@@ -207,7 +207,7 @@ func (r *run) fence(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, catalog.ErrLostSwap) || try == fenceTries {
+		if !errors.Is(err, blob.ErrLostSwap) || try == fenceTries {
 			return fmt.Errorf("fence: %w", err)
 		}
 	}
@@ -234,7 +234,7 @@ func (r *run) renew(ctx context.Context, prefix string) error {
 		if _, err = checkpoint.Swap(ctx, r.Bucket, prefix, m, *m); err == nil {
 			return nil
 		}
-		if !errors.Is(err, checkpoint.ErrLostSwap) || try == fenceTries {
+		if !errors.Is(err, blob.ErrLostSwap) || try == fenceTries {
 			return fmt.Errorf("fence: %w", err)
 		}
 	}

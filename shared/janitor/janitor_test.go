@@ -409,10 +409,10 @@ func TestSleepingBranchMaker(t *testing.T) {
 	}
 	next := *roots
 	next.Pins = append(next.Pins, catalog.Pin{Name: "late", Roots: []catalog.Root{pinned(past)}})
-	if _, err := catalog.SwapRoots(t.Context(), w.Bucket, roots, next); !errors.Is(err, catalog.ErrLostSwap) {
+	if _, err := catalog.SwapRoots(t.Context(), w.Bucket, roots, next); !errors.Is(err, blob.ErrLostSwap) {
 		t.Errorf("swap roots: %v, want ErrLostSwap", err)
 	}
-	if _, err := checkpoint.Swap(t.Context(), w.Bucket, w.Prefix(), source, *source); !errors.Is(err, checkpoint.ErrLostSwap) {
+	if _, err := checkpoint.Swap(t.Context(), w.Bucket, w.Prefix(), source, *source); !errors.Is(err, blob.ErrLostSwap) {
 		t.Errorf("swap manifest: %v, want ErrLostSwap", err)
 	}
 	w.Check()
