@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"shared/release", "shared/writer/lambdawriter"},
 	{"shared/writer", "shared/replica", "shared/compactor", "shared/janitor", "shared/branch", "shared/upgrade"},
 	{"shared/partition"},
-	{"shared/store", "shared/checkpoint", "shared/keyring", "shared/telemetry", "shared/catalog"},
+	{"shared/store", "shared/checkpoint", "shared/keyring", "shared/telemetry", "shared/catalog", "shared/access"},
 	{"shared/commitlog"},
 	{"shared/blob/s3blob", "shared/blob/fileblob", "shared/blob/memblob", "shared/seal/awskms", "shared/seal/localkeeper"},
 	{"shared/blob", "shared/seal", "shared/conversation"},
