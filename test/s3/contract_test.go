@@ -4,6 +4,7 @@ package s3_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -16,9 +17,18 @@ import (
 // gateway is the one server of the tests; a process can run no second one.
 var gateway *server.Server
 
+// scripts is where the HTTP contract's conversations are. It is found before the server
+// starts, which moves the process to another folder.
+var scripts string
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	var err error
+	if scripts, err = filepath.Abs("../../shared/httpapi/testdata"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "bobbin-s3-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

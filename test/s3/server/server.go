@@ -39,7 +39,8 @@ type Server struct {
 }
 
 // Start serves the buckets in dir, a folder on a file system with extended attributes.
-// addr is host and port; port 0 takes a free one.
+// addr is host and port; port 0 takes a free one. The process's working folder becomes
+// dir: the server's backend works so.
 func Start(dir, addr string) (*Server, error) {
 	addr, err := freeAddr(addr)
 	if err != nil {
