@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -154,7 +155,8 @@ func (x *exchange) answerList() {
 		x.answer(http.StatusOK)
 		return
 	}
-	x.w.Header().Add("Vary", "Accept-Encoding")
+	vary := append(x.w.Header()["Vary"], "Accept-Encoding")
+	x.w.Header().Set("Vary", strings.Join(vary, ", ")) // one line: a gateway joins lines without the space
 	if len(x.out) < x.api.CompressFrom || !acceptsGzip(first(x.r.Header, "Accept-Encoding")) {
 		x.answer(http.StatusOK)
 		return

@@ -51,6 +51,7 @@ func TestScriptsElsewhere(t *testing.T) {
 			o.AllowedAddrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		},
 		"limited": func(o *httpapi.Options, _ *memory) { o.Rate = httpapi.Rate{PerSecond: 0.5, Burst: 2} },
+		"paths":   func(*httpapi.Options, *memory) {},
 		"expiring": func(o *httpapi.Options, _ *memory) {
 			access := contract.Access()
 			access.RequireExpiry = true

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -8,7 +9,9 @@ import (
 	"github.com/bobbindb/bobbin/shared/blob/fileblob"
 	"github.com/bobbindb/bobbin/shared/blob/memblob"
 	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/httpapi"
 	"github.com/bobbindb/bobbin/test/engine"
+	"github.com/bobbindb/bobbin/test/gateway"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
 )
 
@@ -27,23 +30,35 @@ func TestContract(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			contract.Run(t, "../../shared/httpapi/testdata", func(t *testing.T) *chat.Service {
-				bucket := open(t)
-				s, err := engine.Create(t.Context(), bucket, 1)
-				if err != nil {
-					t.Fatal(err)
-				}
-				e, err := engine.Open(t.Context(), bucket, s)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() {
-					if err := e.Close(); err != nil {
-						t.Error(err)
-					}
-				})
-				return e.Service
-			})
+			contract.Run(t, scripts, func(t *testing.T) *chat.Service { return newService(t, open(t)) })
 		})
 	}
+}
+
+// The same behind an API Gateway, answered by a function.
+func TestContractBehindAGateway(t *testing.T) {
+	contract.RunBehind(t, scripts, func(t *testing.T) *chat.Service {
+		return newService(t, memblob.New(time.Now))
+	}, func(api http.Handler) http.Handler { return gateway.Handler(httpapi.Lambda(api)) })
+}
+
+const scripts = "../../shared/httpapi/testdata"
+
+// newService is a service on a new store of one partition.
+func newService(t *testing.T, bucket blob.Bucket) *chat.Service {
+	t.Helper()
+	s, err := engine.Create(t.Context(), bucket, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(t.Context(), bucket, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e.Service
 }

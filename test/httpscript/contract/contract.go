@@ -18,8 +18,14 @@ import (
 // a service on an empty store of one partition whose branch is the active one.
 func Run(t *testing.T, scripts string, open func(t *testing.T) *chat.Service) {
 	t.Helper()
+	RunBehind(t, scripts, open, func(api http.Handler) http.Handler { return api })
+}
+
+// RunBehind is Run with something before the API.
+func RunBehind(t *testing.T, scripts string, open func(t *testing.T) *chat.Service, front func(http.Handler) http.Handler) {
+	t.Helper()
 	httpscript.Run(t, scripts+"/*.http", func(t *testing.T) http.Handler {
-		return httpapi.New(Options(open(t)))
+		return front(httpapi.New(Options(open(t))))
 	}, Vars())
 }
 
