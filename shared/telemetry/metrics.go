@@ -85,7 +85,7 @@ func New(release Release, now func() time.Time) *Metrics {
 	return m
 }
 
-// OnScrape has look called before every answer of Handler, to set what is a state
+// OnScrape has look called whenever somebody is about to see the metrics, to set what is a state
 // rather than an event. It must be cheap, and may be called twice at once.
 func (m *Metrics) OnScrape(look func()) {
 	m.mu.Lock()
@@ -97,14 +97,19 @@ func (m *Metrics) OnScrape(look func()) {
 func (m *Metrics) Handler() http.Handler {
 	answer := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		m.mu.Lock()
-		looks := m.looks
-		m.mu.Unlock()
-		for _, look := range looks {
-			look()
-		}
+		m.look()
 		answer.ServeHTTP(w, r)
 	})
+}
+
+// look has every state set that somebody is about to see.
+func (m *Metrics) look() {
+	m.mu.Lock()
+	looks := m.looks
+	m.mu.Unlock()
+	for _, look := range looks {
+		look()
+	}
 }
 
 // CacheHit counts a chunk that the local cache had.
