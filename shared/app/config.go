@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/httpapi"
 	"github.com/bobbindb/bobbin/shared/telemetry"
@@ -21,7 +23,9 @@ import (
 
 // Config is everything that a process is told from outside.
 type Config struct {
-	Bucket     string // "file://" and an absolute path
+	Bucket     string // "file://" and an absolute path, or "s3://", a bucket's name and perhaps a prefix
+	S3Endpoint string // of a service that is not Amazon's
+	S3Path     bool   // a bucket's name stands in the path
 	Partitions int    // of a store that is made, and of one that is there; 0 for 1, and for as many as it has
 	CacheDir   string // of open databases; "" for the store's own folder
 
@@ -76,8 +80,22 @@ type option struct {
 
 var options = []option{
 	{StoreOptions, "db", "DIR", "", "folder of the store; short for --bucket file:///DIR", readDB},
-	{StoreOptions, "bucket", "URL", "", "bucket of the store: file:///DIR", readBucket},
-	{MakeOptions, "partitions", "N", "", "partitions of a store that is made; fixed from then on (default 1)", func(c *Config, s string) error {
+	{StoreOptions, "bucket", "URL", "", "bucket of the store: file:///DIR or s3://NAME/PREFIX", readBucket},
+	{StoreOptions, "s3-endpoint", "URL", "", "S3-protocol service of an s3:// bucket (default: Amazon's)", func(c *Config, s string) error {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+			return errors.New("want http://HOST:PORT or https://HOST")
+		}
+		c.S3Endpoint = s
+		return nil
+	}},
+	{StoreOptions, "s3-path-style", "BOOL", "false", "name the s3:// bucket in the path, not in the host name; most services but Amazon's want it", func(c *Config, s string) (err error) {
+		if c.S3Path, err = strconv.ParseBool(s); err != nil {
+			return errors.New("want true or false")
+		}
+		return nil
+	}},
+	{MakeOptions, "partitions", "N", "", "partitions of a store that is made; fixed from then on (default 1, on S3 16)", func(c *Config, s string) error {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > catalog.MaxPartitions {
 			return fmt.Errorf("want 1 to %d", catalog.MaxPartitions)
@@ -85,14 +103,14 @@ var options = []option{
 		c.Partitions = n
 		return nil
 	}},
-	{TuningOptions, "cache-dir", "DIR", "", "folder for open databases, on the store's file system (default: in the store's folder)", func(c *Config, s string) (err error) {
+	{TuningOptions, "cache-dir", "DIR", "", "folder for open databases, on the file system of a store that is a folder (default: in that folder, for S3 in the folder for temporary files)", func(c *Config, s string) (err error) {
 		c.CacheDir, err = absolute(s)
 		return err
 	}},
-	{TuningOptions, "window", "DURATION", "24h", "how long every commit stays a restore point", func(c *Config, s string) error {
+	{TuningOptions, "window", "DURATION", "", "how long every commit stays a restore point (default 24h, on S3 168h)", func(c *Config, s string) error {
 		return readDuration(&c.Window, s, time.Second, 10*365*24*time.Hour)
 	}},
-	{TuningOptions, "grace", "DURATION", "1h", "how long an object that nothing reaches waits to be deleted", func(c *Config, s string) error {
+	{TuningOptions, "grace", "DURATION", "", "how long an object that nothing reaches waits to be deleted (default 1h, on S3 24h)", func(c *Config, s string) error {
 		return readDuration(&c.Grace, s, time.Second, 30*24*time.Hour)
 	}},
 	{TuningOptions, "floor-age", "DURATION", "1h", "how long the log's floor stands before commits below it are deleted", func(c *Config, s string) error {
@@ -218,7 +236,7 @@ func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, 
 			continue
 		}
 		value, source := flag.Value.String(), "--"+o.name
-		if !flag.Changed && (o.group != StoreOptions || !dbByFlag) {
+		if !flag.Changed && !(dbByFlag && (o.name == "db" || o.name == "bucket")) {
 			if env, ok := lookup(EnvName(o.name)); ok && env != "" {
 				value, source = env, EnvName(o.name)
 			}
@@ -234,8 +252,19 @@ func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, 
 	if set.Lookup("db") != nil && c.Bucket == "" && !misplaced {
 		wrong = append(wrong, errors.New("--db: say where the store lies (or set BOBBIN_DB)"))
 	}
+	c.fillIn()
 	wrong = append(wrong, c.check(set)...)
 	return c, errors.Join(wrong...)
+}
+
+// fillIn sets what was left out and depends on where the store lies: on S3 a restore
+// point costs little, and other processes may sleep for long.
+func (c *Config) fillIn() {
+	window, grace := 7*24*time.Hour, 24*time.Hour
+	if c.folder() != "" {
+		window, grace = 24*time.Hour, time.Hour
+	}
+	c.Window, c.Grace = cmp.Or(c.Window, window), cmp.Or(c.Grace, grace)
 }
 
 // shown is a bad value as an error may show it. Keys are not shown.
@@ -248,6 +277,9 @@ func (o *option) shown(value string) string {
 
 // check is what holds between options.
 func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
+	if c.S3Endpoint != "" && c.Bucket != "" && !strings.HasPrefix(c.Bucket, s3Scheme) {
+		wrong = append(wrong, errors.New("--s3-endpoint: without effect when the bucket is a folder"))
+	}
 	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && 2*c.ProofAge > c.FloorAge {
 		wrong = append(wrong, fmt.Errorf("--proof-age %s: more than half of --floor-age, which is %s", c.ProofAge, c.FloorAge))
 	}
@@ -288,12 +320,18 @@ func readDB(c *Config, s string) error {
 	return nil
 }
 
-const folderScheme = "file://"
+const (
+	folderScheme = "file://"
+	s3Scheme     = "s3://"
+)
 
 func readBucket(c *Config, s string) error {
+	if rest, ok := strings.CutPrefix(s, s3Scheme); ok {
+		return readS3(c, rest)
+	}
 	path, ok := strings.CutPrefix(s, folderScheme)
 	if !ok {
-		return errors.New("want file:///DIR")
+		return errors.New("want file:///DIR or s3://NAME/PREFIX")
 	}
 	if !filepath.IsAbs(path) { // what stands here in a URL is a host
 		return errors.New("want an absolute path, file:///DIR; --db takes a relative one, too")
@@ -304,6 +342,24 @@ func readBucket(c *Config, s string) error {
 		return nil
 	}
 	return errors.New("--db names another folder")
+}
+
+// readS3 reads a bucket's name and the prefix of its keys.
+func readS3(c *Config, s string) error {
+	name, prefix, _ := strings.Cut(strings.TrimSuffix(s, "/"), "/")
+	if len(name) < 3 || strings.ContainsAny(name, " ?#@:") {
+		return errors.New("want s3://NAME/PREFIX")
+	}
+	if prefix != "" {
+		if err := blob.CheckKey(prefix); err != nil {
+			return err
+		}
+	}
+	if c.Bucket != "" {
+		return errors.New("--db names another bucket")
+	}
+	c.Bucket = s3Scheme + strings.TrimSuffix(s, "/")
+	return nil
 }
 
 func readDuration(into *time.Duration, s string, least, most time.Duration) error {

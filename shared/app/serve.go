@@ -240,7 +240,7 @@ func (s *Server) welcome(cfg Config) string {
 	if s.Created {
 		did = "made"
 	}
-	fmt.Fprintf(&b, "bobbin %s %s the store in %s\n", Version, did, cfg.folder())
+	fmt.Fprintf(&b, "bobbin %s %s the store in %s\n", Version, did, strings.TrimPrefix(cfg.Bucket, folderScheme))
 	fmt.Fprintf(&b, "listening on %s\n", s.URL)
 	key := s.Keys.Backend
 	if key == "" {

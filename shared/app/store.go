@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bobbindb/bobbin/shared/blob"
-	"github.com/bobbindb/bobbin/shared/blob/fileblob"
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/checkpoint"
@@ -64,7 +64,7 @@ func OpenStore(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error
 	if s.work, err = newWorkDir(s.dir(cfg)); err != nil {
 		return nil, errors.Join(err, s.closer())
 	}
-	if err := s.openPartitions(ctx, store.Live, s.work.path); err != nil {
+	if err := s.openPartitions(ctx, s.liveUse(), s.work.path); err != nil {
 		return nil, errors.Join(err, s.work.remove(), s.closer())
 	}
 	s.start()
@@ -94,7 +94,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 			return nil, fmt.Errorf("open store: %w: %w", catalog.ErrNoStore, err)
 		}
 	}
-	bucket, closer, err := openBucket(cfg)
+	bucket, closer, err := openBucket(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -107,18 +107,6 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-func openBucket(cfg Config) (blob.Bucket, func() error, error) {
-	dir := cfg.folder()
-	if dir == "" {
-		return nil, nil, fmt.Errorf("open bucket %s: only file:// is known", cfg.Bucket)
-	}
-	b, err := fileblob.Open(dir, fileblob.Options{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("open bucket: %w", err)
-	}
-	return b, b.Close, nil
-}
-
 // dir is where a process's working files go.
 func (s *Store) dir(cfg Config) string {
 	if cfg.CacheDir != "" {
@@ -127,7 +115,16 @@ func (s *Store) dir(cfg Config) string {
 	if folder, ok := s.bucket.(blob.Folder); ok {
 		return folder.Dir()
 	}
-	return os.TempDir()
+	return filepath.Join(os.TempDir(), fmt.Sprintf("bobbin-%d", os.Getuid()))
+}
+
+// liveUse is what the databases of a running process are opened for: those of a folder
+// have their tables at hand, others fetch what they touch and upload what they compact.
+func (s *Store) liveUse() store.Use {
+	if _, ok := s.bucket.(blob.Folder); ok {
+		return store.Live
+	}
+	return store.Compact
 }
 
 func (s *Store) hasher() chat.Hasher { return chat.NewHasher(s.Catalog.Salt) }
@@ -293,7 +290,7 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 	if err := checkFolder(cfg); err != nil {
 		return false, err
 	}
-	bucket, closer, err := openBucket(cfg)
+	bucket, closer, err := openBucket(ctx, cfg)
 	if err != nil {
 		return false, err
 	}
@@ -301,7 +298,7 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 	if err := confirm(ctx, bucket, cfg); !errors.Is(err, catalog.ErrNoStore) {
 		return false, err
 	}
-	s, err := catalog.New(max(cfg.Partitions, 1))
+	s, err := catalog.New(cfg.partitions())
 	if err != nil {
 		return false, err
 	}

@@ -17,18 +17,19 @@ import (
 // gateway is the one server of the tests; a process can run no second one.
 var gateway *server.Server
 
-// scripts is where the HTTP contract's conversations are. It is found before the server
-// starts, which moves the process to another folder.
-var scripts string
+// root is the project's folder, and scripts where the HTTP contract's conversations are.
+// They are found before the server starts, which moves the process to another folder.
+var root, scripts string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	var err error
-	if scripts, err = filepath.Abs("../../shared/httpapi/testdata"); err != nil {
+	if root, err = filepath.Abs("../.."); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	scripts = filepath.Join(root, "shared/httpapi/testdata")
 	dir, err := os.MkdirTemp("", "bobbin-s3-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/bobbindb/bobbin/shared/blob"
 )
@@ -64,6 +65,7 @@ func Open(cfg aws.Config, opts Options) *Bucket {
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = opts.PathStyle
+		o.Logger = logging.Nop{} // It talks to standard error; what matters is in the errors.
 		// A PUT brings its checksum as a header, never as a trailer: some services do
 		// not know the chunked form that a trailer needs.
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired

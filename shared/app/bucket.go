@@ -1,0 +1,65 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/bobbindb/bobbin/shared/blob"
+	"github.com/bobbindb/bobbin/shared/blob/fileblob"
+	"github.com/bobbindb/bobbin/shared/blob/s3blob"
+)
+
+// openBucket opens the bucket that the configuration names. The function returned closes
+// it.
+func openBucket(ctx context.Context, cfg Config) (blob.Bucket, func() error, error) {
+	if dir := cfg.folder(); dir != "" {
+		b, err := fileblob.Open(dir, fileblob.Options{})
+		if err != nil {
+			return nil, nil, fmt.Errorf("open bucket: %w", err)
+		}
+		return b, b.Close, nil
+	}
+	b, err := openS3(ctx, cfg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, err)
+	}
+	return b, func() error { return nil }, nil
+}
+
+// finding is how long it may take to find credentials, where a machine's own are asked
+// for over its network.
+const finding = 10 * time.Second
+
+// openS3 reaches S3 as every AWS tool does: region and credentials come from the
+// environment, the shared configuration files or the machine's own role.
+func openS3(ctx context.Context, cfg Config) (*s3blob.Bucket, error) {
+	ctx, cancel := context.WithTimeout(ctx, finding)
+	defer cancel()
+	aws, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	aws.Region = cmp.Or(aws.Region, defaultRegion)
+	if _, err := aws.Credentials.Retrieve(ctx); err != nil {
+		return nil, fmt.Errorf("find AWS credentials: %w: %w", blob.ErrDenied, err)
+	}
+	name, prefix, _ := strings.Cut(strings.TrimPrefix(cfg.Bucket, s3Scheme), "/")
+	return s3blob.Open(aws, s3blob.Options{Bucket: name, Prefix: prefix, Endpoint: cfg.S3Endpoint, PathStyle: cfg.S3Path}), nil
+}
+
+// defaultRegion is what a service without regions is signed for.
+const defaultRegion = "us-east-1"
+
+// partitions is how many a store gets that is made now.
+func (c *Config) partitions() int {
+	usual := 1
+	if c.folder() == "" {
+		usual = 16
+	}
+	return cmp.Or(c.Partitions, usual)
+}
