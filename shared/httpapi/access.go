@@ -60,9 +60,9 @@ type Access struct {
 
 // lookup finds what the request's API key stands for.
 func (a *Access) lookup(h http.Header) (KeyHash, Grant, bool) {
-	key, ok := bearer(first(h, "Authorization"))
+	key, ok := bearer(sole(h["Authorization"]))
 	if !ok {
-		key = first(h, "X-Api-Key")
+		key = sole(h["X-Api-Key"])
 	}
 	if key == "" {
 		return KeyHash{}, Grant{}, false
@@ -79,7 +79,7 @@ func bearer(header string) (string, bool) {
 		return "", false
 	}
 	key := strings.Trim(header[len(scheme):], " ")
-	return key, key != "" && !strings.ContainsAny(key, " \t")
+	return key, key != "" && !strings.ContainsAny(key, " \t\n")
 }
 
 // enter finds out whether the key's role may use a room, and for whom.
@@ -94,18 +94,18 @@ func (x *exchange) enter(in room, access *Access) error {
 // signed; a backend key may name any, and whether it named one is checked where a
 // user is needed.
 func (x *exchange) identify(access *Access) error {
-	user := first(x.r.Header, "X-User-Id")
+	user := sole(x.r.Header["X-User-Id"])
 	switch x.grant.Role {
 	case Frontend:
-		if err := access.verify(user, first(x.r.Header, "X-User-Signature"), x.api.Now()); err != nil {
+		if err := access.verify(user, sole(x.r.Header["X-User-Signature"]), x.api.Now()); err != nil {
 			return err
 		}
-		if author := x.param("author"); author != "" && author != user {
+		if author := sole(x.params("author")); author != "" && author != user {
 			return errAuthorMismatch
 		}
 	case Backend:
 		if user == "" {
-			user = x.param("author")
+			user = sole(x.params("author"))
 		}
 	}
 	x.user = user
@@ -188,6 +188,16 @@ func (x *exchange) caller() (chat.Owner, error) {
 		return chat.Owner{}, errAuthorInvalid
 	}
 	return chat.Owner{Tenant: x.grant.Tenant, User: x.user}, nil
+}
+
+// sole is the value of something that says who is calling. Given twice it is neither
+// value: whoever stands before the store may have believed the other one. The line
+// break between them is in no key, signature or user.
+func sole(values []string) string {
+	if len(values) == 1 {
+		return values[0]
+	}
+	return strings.Join(values, "\n")
 }
 
 // first is a header's first value. The name must be in canonical form.

@@ -188,15 +188,23 @@ func (x *exchange) tag(revision uint32) {
 	x.w.Header()["Etag"] = []string{etag(revision)}
 }
 
-// param is a parameter of the query, "" when it is absent.
-func (x *exchange) param(name string) string {
+// params is every value that the query has for a parameter.
+func (x *exchange) params(name string) []string {
 	if x.r.URL.RawQuery == "" {
-		return ""
+		return nil
 	}
 	if x.query == nil {
 		x.query = x.r.URL.Query()
 	}
-	return x.query.Get(name)
+	return x.query[name]
+}
+
+// param is a parameter of the query, "" when it is absent.
+func (x *exchange) param(name string) string {
+	if v := x.params(name); len(v) > 0 {
+		return v[0]
+	}
+	return ""
 }
 
 // has reports whether the query names a parameter at all.
