@@ -49,6 +49,11 @@ func (a *API) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x.id = a.NewRequestID()
 	}
 	w.Header()["X-Request-Id"] = []string{x.id}
+	if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
+		// The request may have had a Content-Length too, by which a proxy tells where it
+		// ends, and net/http does not say so. What follows is nobody's request.
+		w.Header()["Connection"] = []string{"close"}
+	}
 	return x
 }
 

@@ -2,6 +2,8 @@ package httpapi_test
 
 import (
 	"cmp"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,6 +49,48 @@ func TestIdentityGivenTwice(t *testing.T) {
 			got := serve(httpapi.New(o), r)
 			if got.Code != tt.status || !strings.Contains(got.Body.String(), `"error":"`+tt.text+`"`) && tt.text != "" {
 				t.Errorf("%d %s, want %d %s", got.Code, got.Body, tt.status, tt.text)
+			}
+		})
+	}
+}
+
+// A proxy that goes by Content-Length, where the store goes by Transfer-Encoding, sees
+// one request where the store would see two. So there is no second one.
+func TestConnectionEndsAfterChunks(t *testing.T) {
+	o, _ := newOptions()
+	o.AllowedAddrs = nil
+	server := httptest.NewServer(httpapi.New(o))
+	defer server.Close()
+	const (
+		head    = "POST /frontend/v1/threads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer back\r\nX-User-ID: u1\r\n"
+		hidden  = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+		body    = `{"title":"one"}`
+		chunked = "f\r\n" + body + "\r\n0\r\n\r\n"
+	)
+	for name, tt := range map[string]struct {
+		request string
+		answers int
+	}{
+		"a length":              {head + "Content-Length: 15\r\n\r\n" + body, 2},
+		"chunks":                {head + "Transfer-Encoding: chunked\r\n\r\n" + chunked, 1},
+		"chunks and a length":   {head + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, 1},
+		"a length, then chunks": {head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n" + chunked, 1},
+		"two lengths":           {head + "Content-Length: 15\r\nContent-Length: 4\r\n\r\n" + body, 1},
+		"an unknown encoding":   {head + "Transfer-Encoding: chunked, identity\r\n\r\n" + chunked, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, tt.request+hidden); err != nil {
+				t.Fatal(err)
+			}
+			conn.(*net.TCPConn).CloseWrite()
+			got, _ := io.ReadAll(conn) // what was not wanted may be answered by a reset
+			if n := strings.Count(string(got), "HTTP/1.1 "); n != tt.answers {
+				t.Errorf("%d answers, want %d:\n%s", n, tt.answers, got)
 			}
 		})
 	}
