@@ -39,7 +39,14 @@ type Config struct {
 	MetricsAddr string // "" for no listener of its own
 	Drain       time.Duration
 	MaxBody     int64 // bytes
-	Rate        httpapi.Rate
+	MaxConns    int   // clients that are connected at once; 0 for what the system's limit on files allows
+
+	HeaderTimeout time.Duration // until a request's header is there
+	ReadTimeout   time.Duration // until a whole request is
+	WriteTimeout  time.Duration // from a request's header to the end of its answer
+	IdleTimeout   time.Duration // between two requests of a connection
+
+	Rate httpapi.Rate
 
 	BackendKeys    []string
 	FrontendKeys   []string
@@ -138,6 +145,26 @@ var options = []option{
 		}
 		c.MaxBody = n
 		return nil
+	}},
+	{ServeOptions, "max-conns", "N", "0", "connections at once; 0 for half of the files that the process may open, at most 16384", func(c *Config, s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 || n > 1e6 {
+			return errors.New("want 0 to 1000000 connections")
+		}
+		c.MaxConns = n
+		return nil
+	}},
+	{ServeOptions, "header-timeout", "DURATION", "10s", "how long a request's header may take to arrive", func(c *Config, s string) error {
+		return readDuration(&c.HeaderTimeout, s, 10*time.Millisecond, 10*time.Minute)
+	}},
+	{ServeOptions, "read-timeout", "DURATION", "1m", "how long a whole request may take to arrive", func(c *Config, s string) error {
+		return readDuration(&c.ReadTimeout, s, 10*time.Millisecond, 24*time.Hour)
+	}},
+	{ServeOptions, "write-timeout", "DURATION", "2m", "how long an answer may take, from the request's header to its last byte", func(c *Config, s string) error {
+		return readDuration(&c.WriteTimeout, s, 10*time.Millisecond, 24*time.Hour)
+	}},
+	{ServeOptions, "idle-timeout", "DURATION", "2m", "how long a connection may wait for its next request", func(c *Config, s string) error {
+		return readDuration(&c.IdleTimeout, s, 10*time.Millisecond, 24*time.Hour)
 	}},
 	{ServeOptions, "rate", "N", "0", "requests per second of one user of one API key; 0 for no limit", func(c *Config, s string) error {
 		n, err := strconv.ParseFloat(s, 64)
@@ -437,6 +464,15 @@ func readPrefixes(into *[]netip.Prefix, s string) error {
 	}
 	*into = prefixes
 	return nil
+}
+
+// maxConns is how many connections are served at once. By default the store keeps half
+// of the files that the process may open.
+func (c *Config) maxConns() int {
+	if c.MaxConns > 0 {
+		return c.MaxConns
+	}
+	return int(max(1, min(maxOpenFiles()/2, 16<<10)))
 }
 
 // folder is the store's folder; "" when it lies elsewhere.

@@ -47,9 +47,9 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	s.URL, s.failed = "http://"+dialable(listeners[0].Addr()), make(chan error, len(listeners))
 	api := newAPI(&cfg, s.store, log)
-	s.serve(listeners[0], api, log)
+	s.serve(listeners[0], api, &cfg, log)
 	if len(listeners) > 1 {
-		s.serve(listeners[1], api.MetricsHandler(), log)
+		s.serve(listeners[1], api.MetricsHandler(), &cfg, log)
 	}
 	return s, nil
 }
@@ -146,19 +146,21 @@ func answerError(w http.ResponseWriter, status int, text, code string) {
 }
 
 // serve answers what arrives at a listener, in a goroutine that Stop ends.
-func (s *Server) serve(l net.Listener, h http.Handler, log *slog.Logger) {
+func (s *Server) serve(l net.Listener, h http.Handler, cfg *Config, log *slog.Logger) {
+	conns := newConnections(l, cfg.maxConns())
 	server := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      2 * time.Minute,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: cfg.HeaderTimeout,
+		ReadTimeout:       cfg.ReadTimeout,
+		WriteTimeout:      cfg.WriteTimeout,
+		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         conns.note,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	s.servers = append(s.servers, server)
 	go func() {
-		err := server.Serve(l)
+		err := server.Serve(conns)
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}

@@ -19,6 +19,18 @@ type served struct{ *app.Server }
 
 func serve(t *testing.T, args ...string) served {
 	t.Helper()
+	s := start(t, args...)
+	t.Cleanup(func() {
+		if err := s.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// start serves a store that the test stops.
+func start(t *testing.T, args ...string) served {
+	t.Helper()
 	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	app.AddFlags(set, app.StoreOptions, app.MakeOptions, app.TuningOptions, app.ServeOptions, app.LogOptions)
 	if err := set.Parse(append([]string{"--db", t.TempDir(), "--addr", "127.0.0.1:0"}, args...)); err != nil {
@@ -32,11 +44,6 @@ func serve(t *testing.T, args ...string) served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Stop(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
 	return served{s}
 }
 

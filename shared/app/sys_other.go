@@ -12,3 +12,6 @@ func tryLock(*os.File) error { return errors.ErrUnsupported }
 
 // freeBytes is not known here: a full disk is met when it is written to.
 func freeBytes(string) (int64, error) { return 1 << 62, nil }
+
+// maxOpenFiles is not known here, and large where there is such a limit at all.
+func maxOpenFiles() uint64 { return 32 << 10 }
