@@ -11,7 +11,7 @@ FAR      ?=
 PACKAGES ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint e2e fuzz bench bench-peer clean
+.PHONY: help run build test race lint e2e sdk browser fuzz bench bench-peer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ lint: ## check format, go vet and the linters of .golangci.yml
 
 e2e: build ## run the binary: serve, smoke, kill -9, verify
 	@scripts/whole-system $(BIN)
+
+sdk: build ## run a conversation with ProgressDB's Python SDK (installs it for that)
+	@scripts/sdk $(BIN)
+
+browser: ## call a store from a page in headless Chromium (installs it where apt-get is)
+	@GO=$(GO) scripts/browser
 
 fuzz: ## run every fuzz test FUZZTIME (default 20000x) each
 	@set -e; grep -rlE --include=*_test.go '^func Fuzz' shared test/httpscript cmd | sort | while read -r file; do \
