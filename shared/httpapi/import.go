@@ -79,7 +79,9 @@ func (x *exchange) startImport(text io.Reader) <-chan chan []byte {
 	go func() {
 		defer close(results)
 		latest := make(map[chat.Owner]map[chat.ClientID]chan struct{})
-		lines := bufio.NewScanner(text)
+		source := &watched{from: text}
+		lines := bufio.NewScanner(source)
+		lines.Split(source.lines)
 		lines.Buffer(make([]byte, 64<<10), maxImport+1)
 		number := 0
 		for lines.Scan() && ctx.Err() == nil {
@@ -105,6 +107,28 @@ func (x *exchange) startImport(text io.Reader) <-chan chan []byte {
 		}
 	}()
 	return results
+}
+
+// watched is a text that knows how its reading ended.
+type watched struct {
+	from io.Reader
+	err  error
+}
+
+// Read reads on.
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.from.Read(b)
+	w.err = err
+	return n, err
+}
+
+// lines is bufio.ScanLines, but for a text that ends with an error: what comes after its
+// last line break is no line, though it may look like one.
+func (w *watched) lines(data []byte, atEOF bool) (int, []byte, error) {
+	if atEOF && w.err != io.EOF && bytes.IndexByte(data, '\n') < 0 { //nolint:errorlint // as io.Reader has it
+		return len(data), nil, nil
+	}
+	return bufio.ScanLines(data, atEOF)
 }
 
 // importError is what stopped an import in the middle.

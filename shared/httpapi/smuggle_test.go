@@ -1,7 +1,9 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"io"
 	"net"
 	"net/http"
@@ -91,6 +93,47 @@ func TestConnectionEndsAfterChunks(t *testing.T) {
 			got, _ := io.ReadAll(conn) // what was not wanted may be answered by a reset
 			if n := strings.Count(string(got), "HTTP/1.1 "); n != tt.answers {
 				t.Errorf("%d answers, want %d:\n%s", n, tt.answers, got)
+			}
+		})
+	}
+}
+
+// A line that was cut off is not taken, though it may look whole: nobody has checked it.
+func TestImportThatIsCutOff(t *testing.T) {
+	line := func(id string) string {
+		return `{"thread":{"id":"` + id + `","author":"u1","title":"x","created_ts":1},"messages":[]}`
+	}
+	text := line("c1") + "\n" + line("c2")
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	io.WriteString(z, text)
+	z.Close()
+	for name, tt := range map[string]struct {
+		body string
+		gzip bool
+		want []string
+	}{
+		"whole":             {text, false, []string{`"id":"c1"`, `"id":"c2"`}},
+		"whole, as gzip":    {zipped.String(), true, []string{`"id":"c1"`, `"id":"c2"`}},
+		"without a trailer": {zipped.String()[:zipped.Len()-8], true, []string{`"id":"c1"`, `"error":"invalid import payload"`}},
+		"a wrong checksum":  {zipped.String()[:zipped.Len()-8] + "wrong sum", true, []string{`"id":"c1"`, `"error":"invalid import payload"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, _ := newOptions()
+			r := as(http.MethodPost, "/admin/import", strings.NewReader(tt.body))
+			r.Header.Set("Authorization", "Bearer admin")
+			if tt.gzip {
+				r.Header.Set("Content-Encoding", "gzip")
+			}
+			got := serve(httpapi.New(o), r)
+			lines := strings.Split(strings.TrimSpace(got.Body.String()), "\n")
+			for i, want := range tt.want {
+				if i >= len(lines) || !strings.Contains(lines[i], want) {
+					t.Errorf("%d %s, want %q", got.Code, got.Body, tt.want)
+				}
+			}
+			if len(lines) != len(tt.want) {
+				t.Errorf("%d lines, want %d:\n%s", len(lines), len(tt.want), got.Body)
 			}
 		})
 	}
