@@ -5,27 +5,39 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
+// fresh is how long a connection may wait for a request before it makes room for
+// another: so that a burst of clients, each of which is about to ask, is served.
+const fresh = 250 * time.Millisecond
+
 // connections is the listener of a server that has a bounded number of them. When one
-// more arrives, the one that has waited longest for a request makes room; when none
-// waits, the new one does until one of them ends or waits. A connection waits until the
-// header of its next request is there. So clients that hold connections and ask nothing,
+// more arrives, the one that has waited longest for a request makes room; when none has
+// waited for a while, the new one waits until one of them has, or ends. A connection
+// waits until the header of its next request is there. So clients that hold connections and ask nothing,
 // or never come to the point, can neither keep others away nor take the files that the
 // store needs.
 type connections struct {
 	net.Listener
-	most int
+	most  int
+	fresh time.Duration
 
 	mu      sync.Mutex
 	changed *sync.Cond // told when a connection ends or waits, and at the end
 	closed  bool
-	waiting list.List                  // of net.Conn, who has waited longest first
+	waiting list.List                  // of waiter, who has waited longest first
 	open    map[net.Conn]*list.Element // every one; its place in waiting, nil while it is busy
 }
 
-func newConnections(l net.Listener, most int) *connections {
-	c := &connections{Listener: l, most: most, open: make(map[net.Conn]*list.Element)}
+// waiter is a connection that waits for a request.
+type waiter struct {
+	conn  net.Conn
+	since time.Time
+}
+
+func newConnections(l net.Listener, most int, fresh time.Duration) *connections {
+	c := &connections{Listener: l, most: most, fresh: fresh, open: make(map[net.Conn]*list.Element)}
 	c.changed = sync.NewCond(&c.mu)
 	return c
 }
@@ -53,13 +65,27 @@ func (c *connections) makeRoom() bool {
 			c.changed.Wait()
 			continue
 		}
-		conn := c.waiting.Remove(longest).(net.Conn)
-		delete(c.open, conn)
+		w := longest.Value.(waiter)
+		if soon := c.fresh - time.Since(w.since); soon > 0 {
+			timer := time.AfterFunc(soon, c.wake)
+			c.changed.Wait()
+			timer.Stop()
+			continue
+		}
+		c.waiting.Remove(longest)
+		delete(c.open, w.conn)
 		c.mu.Unlock()
-		conn.Close() // may say goodbye first, for which nobody else should wait
+		w.conn.Close() // may say goodbye first, for which nobody else should wait
 		c.mu.Lock()
 	}
 	return !c.closed
+}
+
+// wake has makeRoom look again. It holds the lock so as not to come before the wait.
+func (c *connections) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed.Signal()
 }
 
 // note is told by the server what becomes of a connection.
@@ -72,7 +98,7 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 	}
 	switch {
 	case state == http.StateNew, state == http.StateIdle && known:
-		c.open[conn] = c.waiting.PushBack(conn)
+		c.open[conn] = c.waiting.PushBack(waiter{conn, time.Now()})
 	case state == http.StateActive && known:
 		c.open[conn] = nil
 		return

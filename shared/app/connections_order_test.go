@@ -39,7 +39,7 @@ func (n *named) Close() error {
 func TestWhoMakesRoom(t *testing.T) {
 	var ended []string
 	q := &queue{}
-	c := newConnections(q, 3)
+	c := newConnections(q, 3, 0)
 	conns := map[string]net.Conn{}
 	arrive := func(name string) {
 		t.Helper()

@@ -147,7 +147,7 @@ func answerError(w http.ResponseWriter, status int, text, code string) {
 
 // serve answers what arrives at a listener, in a goroutine that Stop ends.
 func (s *Server) serve(l net.Listener, h http.Handler, cfg *Config, log *slog.Logger) {
-	conns := newConnections(l, cfg.maxConns())
+	conns := newConnections(l, cfg.maxConns(), fresh)
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: cfg.HeaderTimeout,
