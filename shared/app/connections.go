@@ -108,11 +108,19 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 	c.changed.Signal()
 }
 
-// Close ends the wait for room as well.
+// Close ends the wait for room, and the connections that wait for a request: a server
+// that stops would wait five seconds for those that have never asked anything.
 func (c *connections) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.changed.Signal()
+	var ended []net.Conn
+	for e := c.waiting.Front(); e != nil; e = e.Next() {
+		ended = append(ended, e.Value.(waiter).conn)
+	}
 	c.mu.Unlock()
+	for _, conn := range ended {
+		conn.Close() // the server notes that it ended
+	}
 	return c.Listener.Close()
 }

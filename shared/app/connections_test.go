@@ -138,6 +138,21 @@ func TestMaxConnsStop(t *testing.T) {
 	more.gone(t)
 }
 
+// A server does not wait for clients that have never asked anything.
+func TestStopWithSilentClients(t *testing.T) {
+	s := start(t, "--drain", "3s")
+	silent := []*peer{s.dial(t), s.dial(t)}
+	if got := s.dial(t).ask(t); got != 200 { // whoever came before it was accepted
+		t.Fatalf("status %d", got)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("Stop() = %v", err)
+	}
+	for _, p := range silent {
+		p.gone(t)
+	}
+}
+
 // What arrives too slowly is given up, and nothing of it is stored.
 func TestTimeouts(t *testing.T) {
 	s := serve(t, "--header-timeout", "50ms", "--read-timeout", "100ms", "--write-timeout", "30s", "--idle-timeout", "80ms")

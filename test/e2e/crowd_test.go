@@ -160,7 +160,7 @@ func TestIdleConnections(t *testing.T) {
 	}
 	began := time.Now()
 	p.stop(t)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("the server took %s to stop", took)
 	}
 	if v := verify(t, db); v.Messages != len(acked) {
