@@ -22,14 +22,14 @@ func (q *queue) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-// named is a connection that notes in which order it and others were closed.
-type named struct {
+// fakeConn is a connection that notes in which order it and others were closed.
+type fakeConn struct {
 	net.Conn
 	name  string
 	ended *[]string
 }
 
-func (n *named) Close() error {
+func (n *fakeConn) Close() error {
 	*n.ended = append(*n.ended, n.name)
 	return nil
 }
@@ -43,7 +43,7 @@ func TestWhoMakesRoom(t *testing.T) {
 	conns := map[string]net.Conn{}
 	arrive := func(name string) {
 		t.Helper()
-		conns[name] = &named{name: name, ended: &ended}
+		conns[name] = &fakeConn{name: name, ended: &ended}
 		q.arrived = append(q.arrived, conns[name])
 		conn, err := c.Accept()
 		if err != nil || conn != conns[name] {
