@@ -159,6 +159,26 @@ type ImportThread struct {
 	Messages []NewMessage // in order, each with a ClientID
 }
 
+// Purge removes for good what is due: a thread with all that is in it, or messages of a
+// thread that stays. Whatever is not due by the commit's time stays as it is. A thread is
+// unknown from the first of its commands on, which need not name all of its messages;
+// those that are left are for further ones. Purging again changes nothing, so a Purge is
+// not remembered by its id.
+//
+// Without a thread it only lets go of remembered answers whose time is over, as every
+// command does on its way.
+type Purge struct {
+	Thread    ThreadID
+	Messages  []int64       // times of the messages to look at, ascending
+	Retention time.Duration // for which a deleted thread or message is kept
+}
+
+// Due reports whether a thread or message that was deleted and expires at these times is
+// to go; 0 is never.
+func (p *Purge) Due(deleted, expires, now int64) bool {
+	return deleted != 0 && deleted <= now-int64(p.Retention) || expires != 0 && expires <= now
+}
+
 func (*CreateThread) action()    {}
 func (*UpdateThread) action()    {}
 func (*DeleteThread) action()    {}
@@ -168,6 +188,7 @@ func (*EditMessage) action()     {}
 func (*DeleteMessage) action()   {}
 func (*UndeleteMessage) action() {}
 func (*ImportThread) action()    {}
+func (*Purge) action()           {}
 
 // Result is a command's answer: the first one, however often it was asked.
 type Result struct {
@@ -175,7 +196,15 @@ type Result struct {
 	Messages []MessageID
 	Revision uint32 // of what was changed
 	Created  int    // messages that an import added
+	Purged   Purged
 	Position Position
+}
+
+// Purged is what a Purge removed.
+type Purged struct {
+	Threads  int
+	Messages int
+	Left     int // messages of a thread that is gone, for the next Purge
 }
 
 // Writer makes commands happen.

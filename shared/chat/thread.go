@@ -64,6 +64,10 @@ type Thread struct {
 	Dead        uint32 // soft-deleted messages
 	Changed     uint64 // seq of the commit in which it last changed
 	Keys        []DataKey
+
+	// Purged is when it was purged, 0 as long as anybody knows it. What is left of it
+	// then is on its way out.
+	Purged int64
 }
 
 // RoleOf says what the caller may do here; 0 when nothing.

@@ -28,6 +28,7 @@ type Totals struct {
 	Owners         uint64
 	Threads        uint64 // not deleted
 	DeletedThreads uint64
+	PurgedThreads  uint64 // whose messages are still being removed
 	Messages       uint64 // not deleted, in any thread
 	DeadMessages   uint64
 	Revisions      uint64 // earlier texts
@@ -42,7 +43,7 @@ type Totals struct {
 // wrong, unreadable records included, are findings; an error means that it could not
 // read on. It keeps one thread in memory at a time.
 //
-// Where messages were purged, a thread's numbers only bound what is left of it.
+// Where messages were purged, a thread's numbers and times only bound what is left of it.
 func (v *View) Audit(hasher chat.Hasher) ([]Finding, Totals, error) {
 	a := &audit{view: v, hasher: hasher}
 	if err := a.run(); err != nil {
@@ -198,7 +199,7 @@ func (a *audit) visitSlot(key, value []byte) error {
 			a.found(key, "change in commit %d, the last is %d", seq, a.view.at.Seq)
 		}
 		return indexed(time(ownerBytes+8), time(ownerBytes+16))
-	case kind == kindExpiry && len(rest) == 24:
+	case kind == kindDeleted && len(rest) == 24, kind == kindExpiry && len(rest) == 24:
 		return indexed(time(8), time(16))
 	case kind == kindID && len(rest) > ownerBytes:
 		thread, err := DecodeTime(value)
@@ -225,7 +226,7 @@ func (a *audit) visitSlot(key, value []byte) error {
 // for an entry of a thread.
 func (a *audit) visitIndex(key, value []byte, id chat.ThreadID, message int64) error {
 	a.totals.IndexEntries++
-	t, ok, err := GetThread(a.view, id)
+	t, ok, err := getRecord(a.view, id)
 	if err != nil {
 		return err
 	}
@@ -343,6 +344,8 @@ func (a *audit) visitThread(key, value []byte, id chat.ThreadID, sub byte, rest 
 		return a.visitIndex(key, value, id, message)
 	case sub == subLive && len(rest) == 8, sub == subDead && len(rest) == 8:
 		return a.visitMessage(key, value, sub, lastTime(key))
+	case sub == subLink && len(rest) == 8:
+		return a.visitLink(key, value, lastTime(key))
 	case sub == subRevision && len(rest) == 12:
 		return a.visitRevision(key, value, int64(binary.BigEndian.Uint64(rest)), binary.BigEndian.Uint32(rest[8:]))
 	}
@@ -356,9 +359,12 @@ func (a *audit) visitThreadRecord(key, value []byte) error {
 		return err
 	}
 	a.thread.Thread, a.thread.owner = t, a.digest(t.Owner)
-	if t.Deleted != 0 {
+	switch {
+	case t.Purged != 0:
+		a.totals.PurgedThreads++
+	case t.Deleted != 0:
 		a.totals.DeletedThreads++
-	} else {
+	default:
 		a.totals.Threads++
 	}
 	if home := a.thread.owner.Slot(); home != t.ID.Slot {
@@ -412,6 +418,22 @@ func (a *audit) visitMessage(key, value []byte, sub byte, time int64) error {
 	return a.present(MessageIndex(t.owner, m))
 }
 
+// visitLink checks what a purged message left.
+func (a *audit) visitLink(key, value []byte, message int64) error {
+	parent, err := DecodeTime(value)
+	if err != nil {
+		return err
+	}
+	if parent <= 0 || parent >= message {
+		a.found(key, "message %d answered %d, which is not earlier", message, parent)
+	}
+	_, ok, err := GetMessage(a.view, a.thread.Thread, message)
+	if err == nil && ok {
+		a.found(key, "link of message %d, which has a record", message)
+	}
+	return err
+}
+
 func (a *audit) visitRevision(key, value []byte, message int64, number uint32) error {
 	a.totals.Revisions++
 	m, ok, err := GetMessage(a.view, a.thread.Thread, message)
@@ -445,10 +467,8 @@ func (a *audit) endThread() error {
 	if uint64(t.live)+uint64(t.dead) > uint64(t.NextSeq) {
 		a.found(key, "thread has %d messages, the record says that it got %d", t.live+t.dead, t.NextSeq)
 	}
-	if uint64(t.Live)+uint64(t.Dead) != uint64(t.NextSeq) {
-		return nil // some were purged
-	}
-	if t.newest != t.LastTime || t.lastMessage != t.LastMessage {
+	purged := uint64(t.Live)+uint64(t.Dead) != uint64(t.NextSeq)
+	if !purged && (t.newest != t.LastTime || t.lastMessage != t.LastMessage) {
 		a.found(key, "thread's newest message is at %d, created %d, the record says %d, %d", t.newest, t.lastMessage, t.LastTime, t.LastMessage)
 	}
 	if t.Head == 0 {

@@ -13,6 +13,7 @@
 //	01 day[4] digest[16]                    idempotency entry
 //	02 quarter[4] id[16]                    command id entry
 //	10 slot[2] 'c' owner seq[8] time time   change: of a thread (second time 0) or message
+//	10 slot[2] 'd' time time time           deletion: when, thread, message (0 for the thread)
 //	10 slot[2] 'e' time time time           expiry: when, thread, message (0 for the thread)
 //	10 slot[2] 'i' owner id                 a thread by its client's id -> its time
 //	10 slot[2] 'l' owner state time         an owner's threads by creation
@@ -22,14 +23,20 @@
 //	10 slot[2] 't' time 'i' id              a message by its client's id -> its time
 //	10 slot[2] 't' time 'm' time            a live message's record
 //	10 slot[2] 't' time 'n' time            a deleted message's record
+//	10 slot[2] 't' time 'p' time            a purged message's link -> time of what it answered
 //	10 slot[2] 't' time 'r' time rev[4]     an earlier text of a message
 //	10 slot[2] 'u' owner state time time    an owner's threads by last update, thread
 //
 // A thread's record lies before its messages, so that one page reads one place.
 // Deleted messages are siblings of live ones, and state ('a' archived, 'd' deleted,
 // 'o' open) stands before time in an owner's lists, so that a page of live items never
-// walks past dead ones. Idempotency and command entries stand outside slots and begin
+// walks past dead ones. What waits to be purged stands by its time under 'd' and 'e',
+// side by side, so that what is due is found without a look at what is not. Idempotency and command entries stand outside slots and begin
 // with their period, so that a whole period goes by one delete-range.
+//
+// A thread that is purged is unknown from one commit on: its record keeps only what the
+// removal of its messages needs, which takes more commits where there are many, and
+// stands nowhere but under 'd' at time 0.
 //
 // # Records, format 1
 //

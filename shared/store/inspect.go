@@ -34,6 +34,7 @@ func KindOf(key []byte) string {
 
 var slotKinds = map[byte]string{
 	kindChange:  "change",
+	kindDeleted: "deletion",
 	kindExpiry:  "expiry",
 	kindID:      "thread_id",
 	kindList:    "thread_by_creation",
@@ -47,6 +48,7 @@ var threadKinds = map[byte]string{
 	subID:       "message_id",
 	subLive:     "message",
 	subDead:     "deleted_message",
+	subLink:     "link",
 	subRevision: "revision",
 }
 

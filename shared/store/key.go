@@ -15,6 +15,7 @@ const (
 
 const (
 	kindChange  = 'c'
+	kindDeleted = 'd'
 	kindExpiry  = 'e'
 	kindID      = 'i'
 	kindList    = 'l'
@@ -29,6 +30,7 @@ const (
 	subID       = 'i'
 	subLive     = 'm'
 	subDead     = 'n'
+	subLink     = 'p'
 	subRevision = 'r'
 )
 
@@ -130,6 +132,13 @@ func KeyExpiry(slot chat.Slot, at, thread, message int64) []byte {
 	return appendTime(appendTime(appendTime(slotKey(slot, kindExpiry, 24), at), thread), message)
 }
 
+// KeyDeleted is the key under which a soft-deleted thread (message 0) or message waits
+// to be purged: when it was deleted. A thread that is being purged stands at 0, before
+// all of them.
+func KeyDeleted(slot chat.Slot, at, thread, message int64) []byte {
+	return appendTime(appendTime(appendTime(slotKey(slot, kindDeleted, 24), at), thread), message)
+}
+
 func threadKey(t chat.ThreadID, sub byte, room int) []byte {
 	return append(appendTime(slotKey(t.Slot, kindThread, 9+room), t.Time), sub)
 }
@@ -150,6 +159,17 @@ func KeyDeadMessage(t chat.ThreadID, time int64) []byte {
 // KeyMessageID is the key of a message under its client's id.
 func KeyMessageID(t chat.ThreadID, id chat.ClientID) []byte {
 	return append(threadKey(t, subID, len(id)), id...)
+}
+
+// KeyLink is the key of a purged message's link: the time of the message that it
+// answered, so that a line of answers goes on past it.
+func KeyLink(t chat.ThreadID, message int64) []byte {
+	return appendTime(threadKey(t, subLink, 8), message)
+}
+
+// LinkRange is the range of keys that hold a thread's links.
+func LinkRange(t chat.ThreadID) (from, to []byte) {
+	return threadKey(t, subLink, 0), threadKey(t, subLink+1, 0)
 }
 
 // KeyRevision is the key of an earlier text of a message.

@@ -22,6 +22,7 @@ const (
 
 func TestGoldenKeys(t *testing.T) {
 	from, to := ThreadRange(thread1)
+	links, linksEnd := LinkRange(thread1)
 	for _, tt := range []struct {
 		name string
 		got  []byte
@@ -33,6 +34,7 @@ func TestGoldenKeys(t *testing.T) {
 		{"idempotency", KeyIdempotency(0x0a0b0c0d, owner1), "010a0b0c0d" + ownerHex},
 		{"command", KeyCommand(0x0a0b0c0d, chat.CommandID{1, 15: 2}), "020a0b0c0d01000000000000000000000000000002"},
 		{"change", KeyChange(owner1, 5, 6, 7), slotHex + "63" + ownerHex + "000000000000000500000000000000060000000000000007"},
+		{"deletion", KeyDeleted(0x1234, 5, 6, 7), slotHex + "64" + "000000000000000500000000000000060000000000000007"},
 		{"expiry", KeyExpiry(0x1234, 5, 6, 7), slotHex + "65" + "000000000000000500000000000000060000000000000007"},
 		{"thread's client id", KeyThreadID(owner1, "ab"), slotHex + "69" + ownerHex + "6162"},
 		{"list", KeyList(owner1, StateOpen, 6), slotHex + "6c" + ownerHex + "6f" + "0000000000000006"},
@@ -42,6 +44,9 @@ func TestGoldenKeys(t *testing.T) {
 		{"message's client id", KeyMessageID(thread1, "ab"), threadHex + "696162"},
 		{"message", KeyMessage(thread1, 7), threadHex + "6d0000000000000007"},
 		{"deleted message", KeyDeadMessage(thread1, 7), threadHex + "6e0000000000000007"},
+		{"link", KeyLink(thread1, 7), threadHex + "700000000000000007"},
+		{"links from", links, threadHex + "70"},
+		{"links to", linksEnd, threadHex + "71"},
 		{"revision", KeyRevision(thread1, 7, 8), threadHex + "720000000000000007" + "00000008"},
 		{"updated", KeyUpdated(owner1, StateArchived, 5, 6), slotHex + "75" + ownerHex + "61" + "00000000000000050000000000000006"},
 		{"thread range from", from, threadHex},

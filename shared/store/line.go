@@ -45,26 +45,27 @@ func (v *View) Line(t *chat.Thread, q chat.MessageQuery, at int64) (chat.Message
 	return page, nil
 }
 
-// lineWalk goes from messages to their parents.
+// lineWalk goes from messages to their parents, and past those that were purged.
 type lineWalk struct {
 	view   *View
 	thread *chat.Thread
 	next   int64 // time of the next message, 0 at the end
 }
 
-// at reads a message and goes on to its parent. A message that is not there, for it was
-// purged, is nil and ends the line.
+// at reads a message and goes on to its parent. One that was purged is nil, and what it
+// answered is the next; where it answered nothing, the line ends.
 func (w *lineWalk) at(time int64) (*chat.Message, error) {
 	m, ok, err := GetMessage(w.view, w.thread, time)
 	if err != nil {
 		return nil, fmt.Errorf("read message %d of %s: %w", time, w.thread.ID, err)
 	}
-	if w.next = 0; !ok {
-		return nil, nil
+	if ok {
+		w.next = m.Parent
+	} else if w.next, _, err = GetLink(w.view, w.thread.ID, time); err != nil {
+		return nil, fmt.Errorf("read link %d of %s: %w", time, w.thread.ID, err)
 	}
-	if m.Parent >= time {
+	if w.next >= time {
 		return nil, fmt.Errorf("message %d of %s answers a later one: %w", time, w.thread.ID, ErrDamaged)
 	}
-	w.next = m.Parent
 	return m, nil
 }

@@ -62,6 +62,31 @@ func TestLine(t *testing.T) {
 	}
 }
 
+// A line goes on past what was purged, as far as links lead.
+func TestLinePastPurged(t *testing.T) {
+	db := open(t, Options{})
+	thread := &chat.Thread{ID: chat.ThreadID{Time: 1}, Owner: chat.Owner{User: "u"}, Head: 8}
+	var ops []commitlog.Op
+	for _, time := range []int64{2, 5, 8} {
+		m, _ := message(thread, time, false, []byte("b"))
+		m.Parent = time - 1
+		ops = append(ops, record(KeyMessage(thread.ID, time), EncodeMessage(m)))
+	}
+	link := func(from, to int64) commitlog.Op { return record(KeyLink(thread.ID, from), EncodeTime(to)) }
+	put(t, db, append(ops, link(7, 6), link(6, 5), link(4, 2))...)
+	v := db.View()
+	defer v.Close()
+	q := chat.MessageQuery{Cursor: chat.Cursor{Limit: 2}}
+	page, err := v.Line(thread, q, 0)
+	if err != nil || len(page.Messages) != 2 || page.Messages[0].ID.Time != 5 || page.Messages[1].ID.Time != 8 || !page.HasBefore {
+		t.Errorf("Line() = %+v, %v, want 5 and 8", page, err)
+	}
+	page, err = v.Line(thread, q, 5)
+	if err != nil || len(page.Messages) != 1 || page.Messages[0].ID.Time != 2 || page.HasBefore {
+		t.Errorf("Line() before 5 = %+v, %v, want 2", page, err)
+	}
+}
+
 // A line that leads on to a later message never ends.
 func TestLineDamaged(t *testing.T) {
 	db := open(t, Options{})

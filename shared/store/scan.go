@@ -11,7 +11,7 @@ import (
 )
 
 // EachThread calls visit for every thread of a slot range, deleted ones too, in order
-// of slot and time. It jumps over messages.
+// of slot and time. It jumps over messages, and over threads that are being purged.
 func (v *View) EachThread(from, to chat.Slot, visit func(*chat.Thread) error) error {
 	iter, err := v.snapshot.NewIter(&pebble.IterOptions{
 		LowerBound: slotKey(from, 0, 0),
@@ -51,8 +51,10 @@ func eachThread(iter *pebble.Iterator, visit func(*chat.Thread) error) error {
 		if err != nil {
 			return fmt.Errorf("read thread %s: %w", id, err)
 		}
-		if err := visit(t); err != nil {
-			return err
+		if t.Purged == 0 {
+			if err := visit(t); err != nil {
+				return err
+			}
 		}
 		_, end := ThreadRange(id)
 		ok = iter.SeekGE(end)

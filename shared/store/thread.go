@@ -45,6 +45,7 @@ func EncodeThread(t *chat.Thread) []byte {
 			w.bytes(5, k.Wrapped)
 		})
 	}
+	w.uint(24, uint64(t.Purged))
 	return w.b
 }
 
@@ -99,6 +100,8 @@ func DecodeThread(id chat.ThreadID, b []byte) (*chat.Thread, error) {
 			t.Changed = v
 		case 23:
 			return addDataKey(t, data)
+		case 24:
+			t.Purged = int64(v)
 		default:
 			return false
 		}

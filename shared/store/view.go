@@ -61,8 +61,18 @@ var (
 	_ Reader = (*DB)(nil)
 )
 
-// GetThread reads a thread's record, deleted or not; ok is false when it is unknown.
+// GetThread reads a thread's record, deleted or not; ok is false when it is unknown, as
+// one that is being purged is.
 func GetThread(r Reader, id chat.ThreadID) (t *chat.Thread, ok bool, err error) {
+	t, ok, err = getRecord(r, id)
+	if err != nil || !ok || t.Purged != 0 {
+		return nil, false, err
+	}
+	return t, true, nil
+}
+
+// getRecord reads a thread's record, whatever it says.
+func getRecord(r Reader, id chat.ThreadID) (t *chat.Thread, ok bool, err error) {
 	value, ok, err := r.Get(KeyThread(id))
 	if err != nil || !ok {
 		return nil, false, err
@@ -82,6 +92,12 @@ func GetMessage(r Reader, t *chat.Thread, time int64) (m *chat.Message, ok bool,
 	}
 	m, err = DecodeMessage(t, time, value)
 	return m, err == nil, err
+}
+
+// GetLink reads what a purged message answered: the time of that message, or ok false
+// when it answered none.
+func GetLink(r Reader, t chat.ThreadID, message int64) (parent int64, ok bool, err error) {
+	return getTime(r, KeyLink(t, message))
 }
 
 // GetOwner reads an owner's record.

@@ -95,8 +95,8 @@ func TestAuditFindsLoss(t *testing.T) {
 			t.Errorf("damaged %x: no finding", key)
 		}
 	}
-	if len(kinds) != 3+7+5 {
-		t.Errorf("%d kinds of key, want 15: %v", len(kinds), kinds)
+	if len(kinds) != 3+8+5 {
+		t.Errorf("%d kinds of key, want 16: %v", len(kinds), kinds)
 	}
 	b.audit()
 }
@@ -166,6 +166,10 @@ func TestAuditFindings(t *testing.T) {
 		{"change too many", set(store.KeyChange(digest, 2, th.Time, 0), nil), "does not imply"},
 		{"expiry too many", set(store.KeyExpiry(th.Slot, 5, th.Time, ids[2].Time), nil), "does not imply"},
 		{"message of nothing", set(store.KeyMessage(chat.ThreadID{Time: 5, Slot: th.Slot}, 5), store.EncodeMessage(&chat.Message{})), "has no record"},
+		{"purged thread that is listed", thread(func(t *chat.Thread) { t.Purged = 1 }), "does not imply"},
+		{"deletion too many", set(store.KeyDeleted(th.Slot, 5, th.Time, ids[2].Time), nil), "does not imply"},
+		{"link of what is there", set(store.KeyLink(th, ids[2].Time), store.EncodeTime(5)), "which has a record"},
+		{"link to what is later", set(store.KeyLink(th, 5), store.EncodeTime(5)), "not earlier"},
 		{"revision of nothing", set(store.KeyRevision(th, 5, 0), store.EncodeRevision(&chat.Revision{})), "has no record"},
 		{"revision to come", set(store.KeyRevision(th, ids[2].Time, 0), store.EncodeRevision(&chat.Revision{})), "revision 0 of"},
 		{"entry of another period", set(store.KeyCommand(1, chat.CommandID{}), store.EncodeEntry(&store.Entry{})), "entry of period 1"},

@@ -83,8 +83,16 @@ func (d *decider) answer(s *scratch, cmd *chat.Command, m moment, again bool) (c
 	}
 	t := &turn{hasher: d.hasher, s: s, m: m, caller: cmd.Caller}
 	result, changed, err := t.act(cmd.Action)
-	if err != nil || !changed {
+	if err != nil {
 		return result, false, err
+	}
+	if _, ok := cmd.Action.(*chat.Purge); ok {
+		// It has one effect however often it comes, without being remembered.
+		forgot, err := forget(s, m)
+		return result, changed || forgot, err
+	}
+	if !changed {
+		return result, false, nil
 	}
 	return result, true, remember(s, cmd, m, result)
 }
@@ -157,9 +165,31 @@ func findIdempotency(s *scratch, i *chat.Idempotency, m moment) (*store.Entry, b
 	return store.GetEntry(s, store.KeyIdempotency(day-1, i.Key))
 }
 
-// remember records the answer under the command's id and the caller's key. A period's
-// first entry lets go of every period before the last.
+// forget lets go of the answers of every period before the last, once a period has begun.
+func forget(s *scratch, m moment) (forgot bool, err error) {
+	c, err := counters(s)
+	if err != nil {
+		return false, err
+	}
+	if quarter := quarterOf(m.time); c.Quarter > 0 && quarter > c.Quarter {
+		s.deleteRange(store.KeyCommand(0, chat.CommandID{}), store.KeyCommand(quarter-1, chat.CommandID{}))
+		c.Quarter, forgot = quarter, true
+	}
+	if day := dayOf(m.time); c.Day > 0 && day > c.Day {
+		s.deleteRange(store.KeyIdempotency(0, chat.Digest{}), store.KeyIdempotency(day-1, chat.Digest{}))
+		c.Day, forgot = day, true
+	}
+	if forgot {
+		putCounters(s, c)
+	}
+	return forgot, nil
+}
+
+// remember records the answer under the command's id and the caller's key.
 func remember(s *scratch, cmd *chat.Command, m moment, result chat.Result) error {
+	if _, err := forget(s, m); err != nil {
+		return err
+	}
 	c, err := counters(s)
 	if err != nil {
 		return err
@@ -174,25 +204,16 @@ func remember(s *scratch, cmd *chat.Command, m moment, result chat.Result) error
 	}
 	quarter := quarterOf(m.time)
 	s.set(store.KeyCommand(quarter, cmd.ID), store.EncodeEntry(&e))
-	moved := quarter > c.Quarter
-	if moved {
-		if c.Quarter > 0 {
-			s.deleteRange(store.KeyCommand(0, chat.CommandID{}), store.KeyCommand(quarter-1, chat.CommandID{}))
-		}
-		c.Quarter = quarter
-	}
+	first := c.Quarter == 0
+	c.Quarter = max(c.Quarter, quarter)
 	if i := cmd.Idempotency; i != nil {
 		day := dayOf(m.time)
 		e.Request = i.Request
 		s.set(store.KeyIdempotency(day, i.Key), store.EncodeEntry(&e))
-		if day > c.Day {
-			if c.Day > 0 {
-				s.deleteRange(store.KeyIdempotency(0, chat.Digest{}), store.KeyIdempotency(day-1, chat.Digest{}))
-			}
-			c.Day, moved = day, true
-		}
+		first = first || c.Day == 0
+		c.Day = max(c.Day, day)
 	}
-	if moved {
+	if first {
 		putCounters(s, c)
 	}
 	return nil
@@ -254,6 +275,8 @@ func (t *turn) act(a chat.Action) (chat.Result, bool, error) {
 		return t.undeleteMessage(a)
 	case *chat.ImportThread:
 		return t.importThread(a)
+	case *chat.Purge:
+		return t.purge(a)
 	}
 	return chat.Result{}, false, fmt.Errorf("decide command: unknown action %T", a)
 }

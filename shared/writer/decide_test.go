@@ -110,7 +110,7 @@ func (b *bench) checkOps(ops []commitlog.Op, changed bool) {
 		if r == 2 && seen[string(op.Key)] {
 			b.t.Errorf("two ops for key %x", op.Key)
 		}
-		seen[string(op.Key)] = true
+		seen[string(op.Key)] = seen[string(op.Key)] || r == 2
 	}
 }
 

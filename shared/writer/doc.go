@@ -15,6 +15,11 @@
 // the owner's changes moves with it. An edited or deleted message moves its own entry
 // only.
 //
+// What is purged is gone at once for whoever asks: a message with its texts and entries,
+// a thread by a record that nobody finds any more. A thread's messages then go in as many
+// commits as they need. The purge of a message is no change of its thread, nor of what
+// answered it: that keeps a link to what the message answered.
+//
 // Every time in a key is the commit's, or one more than the last where that is taken.
 // An imported message has its original time in its key when that is after the
 // thread's last and not in the future: a time to come in a key would shut out

@@ -6,13 +6,17 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/store"
 )
 
 // model is what a partition holds, without keys, indexes or a clock.
-type model struct{ threads []*modelThread }
+type model struct {
+	threads []*modelThread
+	purged  []*modelThread
+}
 
 type modelThread struct {
 	id       chat.ThreadID
@@ -23,6 +27,9 @@ type modelThread struct {
 	title    string
 	status   chat.Status
 	deleted  bool
+	old      bool // deleted long ago, for an import says so
+	expires  int64
+	purged   bool // its messages are being removed
 	revision uint32
 	head     int // of messages, -1 for none
 	messages []*modelMessage
@@ -37,6 +44,9 @@ type modelMessage struct {
 	first   uint32   // revision of the first text
 	parent  int
 	deleted bool
+	old     bool
+	expires int64
+	purged  bool
 }
 
 func (m *model) byName(o chat.Owner, name string) *modelThread {
@@ -72,7 +82,7 @@ func (t *modelThread) may(caller chat.Owner, need chat.Role) error {
 }
 
 func (t *modelThread) named(name string) int {
-	return slices.IndexFunc(t.messages, func(m *modelMessage) bool { return m.name == name && name != "" })
+	return slices.IndexFunc(t.messages, func(m *modelMessage) bool { return m.name == name && name != "" && !m.purged })
 }
 
 // random makes random commands and knows what must become of each.
@@ -107,13 +117,14 @@ func (r *random) newMessage(t *modelThread, author chat.Owner) (chat.NewMessage,
 	m.content = m.name + pick(r, []string{"", "", "another"})
 	in := named(m.name, m.content)
 	in.Draft = body(text)
-	if t != nil && len(t.messages) > 0 && r.IntN(3) == 0 {
-		m.parent = r.IntN(len(t.messages))
+	if parent := r.IntN(20); t != nil && parent < len(t.messages) && !t.messages[parent].purged {
+		m.parent = parent
 		in.Parent = &chat.MessageRef{ID: t.messages[m.parent].id}
 		in.Branch = r.IntN(2) == 0
 	}
 	if r.IntN(5) == 0 {
-		in.Expires = start + r.Int64N(1000)
+		in.Expires = pick(r, []int64{start + r.Int64N(1000), 1 << 62})
+		m.expires = in.Expires
 	}
 	return in, m
 }
@@ -122,7 +133,7 @@ func (r *random) newMessage(t *modelThread, author chat.Owner) (chat.NewMessage,
 func (t *modelThread) posts(in []chat.NewMessage, messages []*modelMessage) (added []*modelMessage, head int, err error) {
 	head = t.head
 	for i, m := range messages {
-		same := func(k *modelMessage) bool { return k.name == m.name && m.name != "" }
+		same := func(k *modelMessage) bool { return k.name == m.name && m.name != "" && !k.purged }
 		all := append(slices.Clone(t.messages), added...)
 		if k := slices.IndexFunc(all, same); k >= 0 {
 			if all[k].content != m.content {
@@ -168,7 +179,11 @@ func (r *random) step() step {
 	if r.IntN(3) > 0 {
 		caller = t.owner
 	}
-	switch n := r.IntN(100); {
+	switch n := r.IntN(110); {
+	case n >= 108 && len(r.model.purged) > 0:
+		return r.onPurged(pick(r, r.model.purged))
+	case n >= 100:
+		return r.purge(t)
 	case n < 12:
 		return r.create(caller)
 	case n < 17:
@@ -242,7 +257,7 @@ func (r *random) importing(caller chat.Owner) step {
 		m.author.Tenant = caller.Tenant
 		in.ClientID, in.Content, in.Author = chat.ClientID(m.name), digestOf(m.content), m.author.User
 		in.Created, in.Deleted, in.Revision = r.Int64N(100), r.Int64N(2)*99, uint32(r.IntN(3))
-		m.first, m.deleted = in.Revision, in.Deleted != 0
+		m.first, m.deleted, m.old = in.Revision, in.Deleted != 0, in.Deleted != 0
 		if a.Messages = append(a.Messages, in); t.deleted || t.named(m.name) >= 0 {
 			continue
 		}
@@ -263,7 +278,7 @@ func (r *random) importing(caller chat.Owner) step {
 		if got.Created != len(added) {
 			r.b.t.Errorf("import of %s added %d, want %d", name, got.Created, len(added))
 		}
-		t.deleted = t.deleted || deleted
+		t.deleted, t.old = t.deleted || deleted, t.old || deleted
 		if deleted && !fresh {
 			t.revision++
 		}
@@ -339,14 +354,14 @@ func (r *random) message(t *modelThread) (*modelMessage, chat.MessageRef, error)
 	case 0:
 		ref.ID.Seq = chat.NoSeq
 	case 1:
-		if m.name != "" && from == t {
+		if m.name != "" && from == t && !m.purged {
 			ref = chat.MessageRef{ClientID: chat.ClientID(m.name)}
 		}
 	}
 	switch {
 	case from != t:
 		return m, ref, chat.ErrNotInThread
-	case m.deleted:
+	case m.deleted, m.purged:
 		return m, ref, chat.ErrMessageNotFound
 	}
 	return m, ref, nil
@@ -420,12 +435,13 @@ func (r *random) update(caller chat.Owner, t *modelThread) step {
 	a := &chat.UpdateThread{Thread: r.ref(caller, t), Draft: title(text)}
 	var matches bool
 	a.IfMatch, matches = r.ifMatch(t.revision)
-	status, head := t.status, t.head
+	status, head, expires := t.status, t.head, t.expires
 	var lost error
 	if r.IntN(2) == 0 {
 		status = chat.Status(r.IntN(2))
 		a.Status, a.Slug, a.Expires = &status, &chat.Digest{}, new(int64)
-		*a.Expires = pick(r, []int64{0, start + r.Int64N(1000)})
+		*a.Expires = pick(r, []int64{0, 0, start + r.Int64N(1000), 1 << 62})
+		expires = *a.Expires
 		*a.Slug = pick(r, []chat.Digest{{}, digestOf("slug"), digestOf("another")})
 	}
 	if r.IntN(3) == 0 {
@@ -444,7 +460,9 @@ func (r *random) update(caller chat.Owner, t *modelThread) step {
 		s.want = lost
 	}
 	s.changed = s.want == nil
-	s.apply = func(chat.Result) { t.title, t.status, t.head, t.revision = text, status, head, t.revision+1 }
+	s.apply = func(chat.Result) {
+		t.title, t.status, t.head, t.expires, t.revision = text, status, head, expires, t.revision+1
+	}
 	return s
 }
 
@@ -475,7 +493,7 @@ func (r *random) undeleteThread(caller chat.Owner, t *modelThread) step {
 	}
 	s.apply = func(chat.Result) {
 		if t.deleted {
-			t.deleted, t.revision = false, t.revision+1
+			t.deleted, t.old, t.revision = false, false, t.revision+1
 		}
 	}
 	return s
@@ -487,15 +505,86 @@ func (r *random) undeleteMessage(caller chat.Owner, t *modelThread) step {
 	s.want = t.may(caller, chat.RoleWriter)
 	switch {
 	case s.want != nil:
-	case missing != nil && (m == nil || !errors.Is(missing, chat.ErrMessageNotFound)):
+	case missing != nil && (m == nil || m.purged || !errors.Is(missing, chat.ErrMessageNotFound)):
 		s.want = missing
 	case m.author != caller && t.may(caller, chat.RoleOwner) != nil:
 		s.want = chat.ErrNotAuthor
 	default:
 		s.changed = m.deleted
 	}
-	s.apply = func(chat.Result) { m.deleted = false }
+	s.apply = func(chat.Result) { m.deleted, m.old = false, false }
 	return s
+}
+
+// purge purges a thread or some of its messages, whatever of them is due: what was
+// deleted ever, or only what an import said was deleted long ago, and what expired.
+func (r *random) purge(t *modelThread) step {
+	a := &chat.Purge{Thread: t.id, Retention: pick(r, []time.Duration{0, 1000 * time.Hour})}
+	due := func(deleted, old bool, expires int64) bool {
+		return deleted && (old || a.Retention == 0) || expires != 0 && expires <= r.b.now
+	}
+	gone := !t.purged && due(t.deleted, t.old, t.expires)
+	var out []*modelMessage
+	for _, m := range t.messages {
+		if r.IntN(4) == 0 {
+			continue
+		}
+		a.Messages = append(a.Messages, m.id.Time)
+		if !m.purged && (gone || t.purged || due(m.deleted, m.old, m.expires)) {
+			out = append(out, m)
+		}
+	}
+	want := chat.Purged{Messages: len(out)}
+	removes := gone || len(out) > 0
+	forgets := quarterOf(r.b.now+int64(time.Second)) > r.b.counters().Quarter
+	s := step{cmd: r.b.command(chat.Owner{}, a), changed: removes || forgets}
+	s.apply = func(got chat.Result) {
+		for _, m := range out {
+			m.purged = true
+		}
+		if gone {
+			want.Threads, t.purged = 1, true
+			r.model.threads = slices.DeleteFunc(r.model.threads, func(k *modelThread) bool { return k == t })
+			r.model.purged = append(r.model.purged, t)
+		}
+		if t.purged && removes {
+			want.Left = t.left()
+		}
+		if got.Purged != want {
+			r.b.t.Errorf("purged %+v, want %+v", got.Purged, want)
+		}
+		t.head = t.ancestor(t.head)
+	}
+	return s
+}
+
+// left is how many messages are there.
+func (t *modelThread) left() (n int) {
+	for _, m := range t.messages {
+		if !m.purged {
+			n++
+		}
+	}
+	return n
+}
+
+// ancestor is the nearest message of a line that is there, -1 for none.
+func (t *modelThread) ancestor(i int) int {
+	for i >= 0 && t.messages[i].purged {
+		i = t.messages[i].parent
+	}
+	return i
+}
+
+// onPurged comes to a thread that is purged, which nobody knows, or purges on.
+func (r *random) onPurged(t *modelThread) step {
+	switch r.IntN(3) {
+	case 0:
+		return step{cmd: r.b.command(t.owner, post(byID(t.id), say("x"))), want: chat.ErrNotParticipant}
+	case 1:
+		return step{cmd: r.b.command(t.owner, &chat.UndeleteThread{Thread: byID(t.id)}), want: chat.ErrThreadNotFound}
+	}
+	return r.purge(t)
 }
 
 // compare reads everything back.
@@ -503,14 +592,27 @@ func (r *random) compare() {
 	r.b.t.Helper()
 	totals := r.b.audit()
 	var want store.Totals
-	for _, t := range r.model.threads {
-		r.compareThread(t)
-		if t.deleted {
+	for _, t := range slices.Concat(r.model.threads, r.model.purged) {
+		switch {
+		case !t.purged:
+			r.compareThread(t)
+			r.compareLine(t)
+		case r.b.has(store.KeyThread(t.id)) != (t.left() > 0):
+			r.b.t.Fatalf("record of a purged thread of which %d messages are left: %t", t.left(), t.left() == 0)
+		}
+		switch {
+		case t.purged && t.left() > 0:
+			want.PurgedThreads++
+		case t.purged:
+		case t.deleted:
 			want.DeletedThreads++
-		} else {
+		default:
 			want.Threads++
 		}
 		for _, m := range t.messages {
+			if m.purged {
+				continue
+			}
 			if m.deleted {
 				want.DeadMessages++
 			} else {
@@ -537,6 +639,12 @@ func (r *random) compareThread(t *modelThread) {
 		r.b.t.Fatalf("thread = %+v, want %+v", got, t)
 	}
 	for i, m := range t.messages {
+		if m.purged {
+			if _, ok, err := store.GetMessage(r.b.db, got, m.id.Time); ok || err != nil {
+				r.b.t.Fatalf("purged message %d: %t, %v", i, ok, err)
+			}
+			continue
+		}
 		got := r.b.message(m.id)
 		parent := int64(0)
 		if m.parent >= 0 {
@@ -550,6 +658,31 @@ func (r *random) compareThread(t *modelThread) {
 	}
 }
 
+// compareLine reads the line that ends at a thread's head.
+func (r *random) compareLine(t *modelThread) {
+	r.b.t.Helper()
+	var want []chat.MessageID
+	for i := t.head; i >= 0; i = t.messages[i].parent {
+		if !t.messages[i].purged {
+			want = append(want, t.messages[i].id)
+		}
+	}
+	slices.Reverse(want)
+	view := r.b.db.View()
+	defer view.Close()
+	page, err := view.Line(r.b.thread(t.id), chat.MessageQuery{Cursor: chat.Cursor{Limit: 1000}, IncludeDeleted: true}, 0)
+	if err != nil {
+		r.b.t.Fatal(err)
+	}
+	var got []chat.MessageID
+	for _, m := range page.Messages {
+		got = append(got, m.ID)
+	}
+	if !slices.Equal(got, want) {
+		r.b.t.Fatalf("line of %s = %v, want %v", t.id, got, want)
+	}
+}
+
 func TestRandomCommands(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -558,6 +691,7 @@ func TestRandomCommands(t *testing.T) {
 			b.audits = false
 			r := &random{Rand: rand.New(rand.NewPCG(seed, 2)), b: b}
 			refused := map[error]int{}
+			var purged chat.Purged
 			for i := range 2000 {
 				s := r.step()
 				before := *s.cmd
@@ -571,6 +705,15 @@ func TestRandomCommands(t *testing.T) {
 				} else {
 					refused[s.want]++
 				}
+				purged.Threads += out.Purged.Threads
+				purged.Messages += out.Purged.Messages
+				purged.Left += out.Purged.Left
+				if _, ok := s.cmd.Action.(*chat.Purge); ok && out.changed && out.Purged.Left == 0 { // sent again
+					if again := b.batch(&before)[0]; again.err != nil || again.Purged.Threads != 0 {
+						t.Fatalf("purged again: %+v", again)
+					}
+					continue
+				}
 				if r.IntN(20) == 0 && out.changed { // sent again
 					again := b.batch(&before)[0]
 					if again.err != nil || again.changed || again.Thread != out.Thread || !slices.Equal(again.Messages, out.Messages) ||
@@ -581,6 +724,9 @@ func TestRandomCommands(t *testing.T) {
 				if i%100 == 99 {
 					r.compare()
 				}
+			}
+			if purged.Threads < 10 || purged.Messages < 50 || purged.Left < 5 {
+				t.Errorf("purged %+v: too little", purged)
 			}
 			for _, want := range []error{
 				chat.ErrNotParticipant, chat.ErrThreadNotFound, chat.ErrMessageNotFound, chat.ErrNotInThread,
@@ -644,6 +790,9 @@ func TestRandomBatches(t *testing.T) {
 // byNameOnly reports whether an action means the same in any partition: it names no
 // thread and no message by its key.
 func byNameOnly(a chat.Action) bool {
+	if _, purges := a.(*chat.Purge); purges {
+		return false
+	}
 	named := func(t chat.ThreadRef, m chat.MessageRef) bool { return t.ClientID != "" && m.ClientID != "" }
 	switch a := a.(type) {
 	case *chat.PostMessages:

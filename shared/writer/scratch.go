@@ -130,6 +130,19 @@ func (s *scratch) deleteRange(from, to []byte) {
 	s.staged.ranges = append(s.staged.ranges, commitlog.Op{Kind: commitlog.OpDeleteRange, Key: from, Value: to})
 }
 
+// clear deletes every key from one to before another, whether the base has it or the
+// batch set it.
+func (s *scratch) clear(from, to []byte) {
+	for _, l := range []*layer{&s.kept, &s.staged} {
+		for _, c := range l.written {
+			if c.exists && string(from) <= string(c.key) && string(c.key) < string(to) {
+				s.delete(c.key)
+			}
+		}
+	}
+	s.deleteRange(from, to)
+}
+
 // thaw ends the maintenance window by a control record. Whoever applies it clears the
 // window's key, so no other op does.
 func (s *scratch) thaw() {

@@ -232,11 +232,14 @@ func (t *turn) touch(th *chat.Thread) {
 	th.Changed = t.m.seq
 }
 
-// thread reads a thread, deleted or not. The copy may be changed.
+// thread reads a thread, deleted or not. The copy may be changed. One that is being
+// purged is unknown.
 func (t *turn) thread(id chat.ThreadID) (*chat.Thread, bool, error) {
-	return load(t.s, store.KeyThread(id), func(b []byte) (*chat.Thread, error) {
-		return store.DecodeThread(id, b)
-	})
+	th, ok, err := t.record(id)
+	if err != nil || !ok || th.Purged != 0 {
+		return nil, false, err
+	}
+	return th, true, nil
 }
 
 // look reads a thread, deleted or not, and says what the caller may do there; nothing

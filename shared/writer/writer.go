@@ -140,9 +140,15 @@ func sizeOf(cmd *chat.Command) int {
 		n += a.Draft.Size
 	case *chat.UpdateThread:
 		n += a.Draft.Size
+	case *chat.Purge:
+		n += purgedSize * len(a.Messages)
 	}
 	return n
 }
+
+// purgedSize is about what the removal of a message brings into a commit: deletes of its
+// record and of up to four index entries, and the link that it leaves.
+const purgedSize = 400
 
 func sizeOfMessages(messages []chat.NewMessage) int {
 	n := 0
