@@ -87,6 +87,7 @@ func (c *console) newRoot() *cobra.Command {
 		c.newBench(),
 		c.newImport(),
 		c.newExport(),
+		c.newPurge(),
 		c.newVersion(),
 	)
 	root.SetHelpCommand(c.newHelp())

@@ -38,12 +38,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve": serve,
-			"end":   end,
-			"exit":  exit,
-			"flip":  flip,
-			"cut":   cut,
-			"zip":   zip,
+			"serve":  serve,
+			"end":    end,
+			"exit":   exit,
+			"flip":   flip,
+			"cut":    cut,
+			"zip":    zip,
+			"idof":   idOf,
+			"runjob": runJob,
+			"until":  until,
 		},
 	})
 }
@@ -198,4 +201,48 @@ func zip(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := z.Write([]byte(ts.ReadFile(args[0])))
 	ts.Check(errors.Join(err, z.Close()))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), packed.Bytes(), 0o600))
+}
+
+// idOf writes the store's id, of a status document, to a file: "idof STATUS FILE".
+func idOf(ts *testscript.TestScript, _ bool, args []string) {
+	var status struct{ Store string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &status))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(status.Store+"\n"), 0o600))
+}
+
+// within bounds what a script waits for.
+const within = 30 * time.Second
+
+// runJob starts a job and waits until it is over: "runjob URL KEY KIND REQUEST FILE". What
+// a server says of it then is in the file.
+func runJob(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	server, err := newClient(args[0], 1)
+	ts.Check(err)
+	said, err := server.do(ctx, request{method: "POST", path: "/admin/jobs/" + args[2], key: args[1], body: []byte(args[3])})
+	ts.Check(err)
+	var got struct{ Job struct{ ID, State string } }
+	ts.Check(json.Unmarshal(said, &got))
+	for path := "/admin/jobs/" + got.Job.ID; got.Job.State != "done" && got.Job.State != "failed"; {
+		said, err = server.do(ctx, request{method: "GET", path: path, key: args[1]})
+		ts.Check(err)
+		ts.Check(json.Unmarshal(said, &got))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[4]), said, 0o600))
+}
+
+// until asks a server until its answer contains a text: "until URL KEY PATH TEXT".
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	server, err := newClient(args[0], 1)
+	ts.Check(err)
+	for {
+		said, err := server.do(ctx, request{method: "GET", path: args[2], key: args[1]})
+		ts.Check(err)
+		if strings.Contains(string(said), args[3]) {
+			return
+		}
+	}
 }

@@ -27,6 +27,6 @@ keys that were given are left empty there.`,
 			return failed("cannot serve the store", err)
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions, app.MakeOptions, app.ServeOptions, app.TuningOptions, app.LogOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions, app.MakeOptions, app.ServeOptions, app.PurgeOptions, app.TuningOptions, app.LogOptions)
 	return cmd
 }

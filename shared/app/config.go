@@ -35,6 +35,9 @@ type Config struct {
 	ProofAge time.Duration // how long a proof that the log ends is fresh
 	MaxStale time.Duration // how old a stale read may be
 
+	Retention  time.Duration // how long what is soft-deleted is kept
+	PurgeEvery time.Duration // how often a server purges; 0 is never
+
 	Addr        string
 	MetricsAddr string // "" for no listener of its own
 	Drain       time.Duration
@@ -68,6 +71,7 @@ const (
 	StoreOptions  Group = "store"  // where the store lies
 	MakeOptions   Group = "make"   // how one is made
 	TuningOptions Group = "tuning" // how an open one is kept
+	PurgeOptions  Group = "purge"  // what is purged
 	ServeOptions  Group = "serve"  // who is served, and where
 	LogOptions    Group = "log"
 )
@@ -128,6 +132,12 @@ var options = []option{
 	}},
 	{TuningOptions, "max-stale", "DURATION", "10s", "how old the answer to a stale read may be", func(c *Config, s string) error {
 		return readDuration(&c.MaxStale, s, time.Millisecond, 24*time.Hour)
+	}},
+	{PurgeOptions, "retention", "DURATION", "720h", "how long what is deleted is kept before it is purged", func(c *Config, s string) error {
+		return readDuration(&c.Retention, s, 0, 100*365*24*time.Hour)
+	}},
+	{ServeOptions, "purge-every", "DURATION", "5m", "how often what is due is purged; 0s for never", func(c *Config, s string) error {
+		return readDuration(&c.PurgeEvery, s, 0, 30*24*time.Hour)
 	}},
 	{ServeOptions, "addr", "HOST:PORT", "127.0.0.1:8080", "where to listen; port 0 takes a free one", func(c *Config, s string) error {
 		return readAddr(&c.Addr, s)

@@ -65,7 +65,7 @@ func prepare(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error
 	if err != nil {
 		return nil, err
 	}
-	store, err := OpenStore(ctx, *cfg, log)
+	store, err := openWriter(ctx, *cfg, log, (*Store).startAll)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +118,7 @@ func newAPI(cfg *Config, store *Store, log *slog.Logger) *httpapi.API {
 			Health:    store.Ready,
 			Status:    func(ctx context.Context) (any, error) { return store.Status(ctx) },
 			Inspector: store.replica(),
+			Jobs:      store.jobs,
 			Other:     debugHandler(),
 		},
 	})

@@ -21,8 +21,10 @@ import (
 	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/compactor"
 	"github.com/bobbindb/bobbin/shared/janitor"
+	"github.com/bobbindb/bobbin/shared/job"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/replica"
+	"github.com/bobbindb/bobbin/shared/retention"
 	"github.com/bobbindb/bobbin/shared/seal"
 	"github.com/bobbindb/bobbin/shared/store"
 	"github.com/bobbindb/bobbin/shared/telemetry"
@@ -44,6 +46,9 @@ type Store struct {
 	writers    *writer.Set
 	compactors []*compactor.Loop
 	janitor    *janitor.Loop
+	purger     *retention.Purger
+	purges     *retention.Loop // nil where nobody purges by itself
+	jobs       *job.Runner     // nil where nobody asks for jobs
 	service    *chat.Service
 }
 
@@ -53,6 +58,11 @@ const blockCache = 64 << 20
 
 // OpenStore opens a store to be read and written. Close it.
 func OpenStore(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
+	return openWriter(ctx, cfg, log, (*Store).start)
+}
+
+// openWriter opens a store and starts what works on it.
+func openWriter(ctx context.Context, cfg Config, log *slog.Logger, start func(*Store)) (*Store, error) {
 	s, err := open(ctx, cfg, log)
 	if err != nil {
 		return nil, err
@@ -67,7 +77,7 @@ func OpenStore(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error
 	if err := s.openPartitions(ctx, s.liveUse(), s.work.path); err != nil {
 		return nil, errors.Join(err, s.work.remove(), s.closer())
 	}
-	s.start()
+	start(s)
 	return s, nil
 }
 
@@ -81,6 +91,7 @@ func openReader(ctx context.Context, cfg Config, log *slog.Logger) (*Store, erro
 		return nil, errors.Join(err, s.closer())
 	}
 	s.service = s.newService(nil)
+	s.purger = s.newPurger(nil)
 	return s, nil
 }
 
@@ -182,6 +193,31 @@ func (s *Store) closePartitions() error {
 
 // start starts a writer and a compactor for every partition, and the janitor.
 func (s *Store) start() {
+	s.startWriters()
+	s.startJanitor(nil)
+}
+
+// startAll starts what start does, purges by itself, and works on what operators ask for
+// and on what processes that ended left.
+func (s *Store) startAll() {
+	s.startWriters()
+	s.jobs = job.New(job.Options{
+		Bucket:  s.bucket,
+		Kinds:   map[job.Kind]job.Work{retention.Kind: s.purger.Work()},
+		Name:    newNonce(),
+		Now:     time.Now,
+		Nonce:   newNonce,
+		Log:     s.log,
+		Metrics: s.Metrics,
+	})
+	s.jobs.Look()
+	s.startJanitor(s.jobs.Look)
+	if s.cfg.PurgeEvery > 0 {
+		s.purges = retention.StartLoop(s.purger, retention.LoopOptions{Every: s.cfg.PurgeEvery, Jitter: jitter})
+	}
+}
+
+func (s *Store) startWriters() {
 	s.writers = &writer.Set{Store: s.Catalog}
 	for _, p := range s.partitions {
 		loop := compactor.StartLoop(p, compactor.LoopOptions{
@@ -196,13 +232,27 @@ func (s *Store) start() {
 			Committed: loop.Committed,
 		}))
 	}
+	s.service = s.newService(s.writers)
+	s.purger = s.newPurger(s.writers)
+	s.Metrics.OnScrape(s.observe)
+}
+
+// jitter is what is added to a wait, so that processes do not run in step.
+func jitter(every time.Duration) time.Duration { return mathrand.N(every/8 + 1) }
+
+// startJanitor starts the janitor. after is called after each of its runs, so that what
+// looks at the bucket besides keeps no schedule of its own; nil for nothing.
+func (s *Store) startJanitor(after func()) {
 	s.janitor = janitor.StartLoop(janitor.LoopOptions{
 		Options: s.janitorOptions(),
 		Every:   min(10*time.Minute, max(time.Second, min(s.cfg.Grace, s.cfg.FloorAge)/4)),
-		Jitter:  func(every time.Duration) time.Duration { return mathrand.N(every/8 + 1) },
+		Jitter:  jitter,
+		Done: func(janitor.Report, error) {
+			if after != nil {
+				after()
+			}
+		},
 	})
-	s.service = s.newService(s.writers)
-	s.Metrics.OnScrape(s.observe)
 }
 
 // observe tells the metrics where each partition stands. It is asked for whenever
@@ -230,6 +280,24 @@ func (s *Store) janitorOptions() janitor.Options {
 	}
 }
 
+func (s *Store) newPurger(w chat.Writer) *retention.Purger {
+	return retention.New(retention.Options{
+		Store:      s.Catalog,
+		Partitions: s.partitions,
+		Writer:     w,
+		Keep:       s.cfg.Retention,
+		Now:        time.Now,
+		NewID:      newCommandID,
+		Log:        s.log,
+		Metrics:    s.Metrics,
+	})
+}
+
+func newCommandID() (id chat.CommandID) {
+	rand.Read(id[:])
+	return id
+}
+
 func newNonce() string { return strings.ToLower(rand.Text())[:16] }
 
 func (s *Store) newService(w chat.Writer) *chat.Service {
@@ -239,10 +307,7 @@ func (s *Store) newService(w chat.Writer) *chat.Service {
 		Sealer: seal.Plain{},
 		Hasher: s.hasher(),
 		Now:    time.Now,
-		NewID: func() (id chat.CommandID) {
-			rand.Read(id[:])
-			return id
-		},
+		NewID:  newCommandID,
 	}
 }
 
@@ -268,9 +333,15 @@ func (s *Store) Ready(ctx context.Context) error {
 // nothing, and closes the store.
 func (s *Store) Close(ctx context.Context) error {
 	var errs []error
+	if s.purges != nil {
+		s.purges.Close()
+	}
 	if s.writers != nil {
-		s.writers.Close()
 		s.janitor.Close()
+		if s.jobs != nil {
+			s.jobs.Close()
+		}
+		s.writers.Close()
 		for _, c := range s.compactors {
 			errs = append(errs, c.Close(ctx))
 		}

@@ -51,6 +51,7 @@ type AdminHooks struct {
 	Status func(ctx context.Context) (any, error)
 
 	Inspector chat.Inspector // of stats, users and keys; nil answers 404
+	Jobs      Jobs           // of long work; nil answers 404
 
 	// Other answers every other path under /admin, once the key was found to be an
 	// admin's; nil answers 404.

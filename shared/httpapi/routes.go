@@ -45,6 +45,9 @@ var Routes = []Route{
 	{"get-user-message", http.MethodGet, "/admin/users/{user}/threads/{thread}/messages/{message}", "admin", asUser((*API).getMessage)},
 	{"list-keys", http.MethodGet, "/admin/keys", "admin", (*API).listKeys},
 	{"show-key", http.MethodGet, "/admin/keys/{key}", "admin", (*API).showKey},
+	{"list-jobs", http.MethodGet, "/admin/jobs", "admin", (*API).listJobs},
+	{"show-job", http.MethodGet, "/admin/jobs/{job}", "admin", (*API).showJob},
+	{"start-job", http.MethodPost, "/admin/jobs/{kind}", "admin", (*API).startJob},
 	{"encrypt-threads", http.MethodPost, "/admin/encryption/encrypt-threads", "admin", (*API).encryptThreads},
 }
 

@@ -100,6 +100,20 @@ func (r *Runner) Resume(ctx context.Context) error {
 	return nil
 }
 
+// Look resumes in a goroutine that Close waits for.
+func (r *Runner) Look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.work.Go(func() {
+		if err := r.Resume(r.life); err != nil && r.life.Err() == nil {
+			r.Log.Warn("jobs were not looked at", "error", err)
+		}
+	})
+}
+
 // unknown lists the jobs that are not known to be over, and forgets those that are gone.
 func (r *Runner) unknown(ids []ID) (left []ID) {
 	r.mu.Lock()

@@ -49,8 +49,8 @@ func (t *Task) soFar() Progress {
 
 // Metrics is who counts jobs.
 type Metrics interface {
-	JobStarted(kind Kind)
-	JobStopped(kind Kind, outcome string) // "done", "failed", "released" or "lost"
+	JobStarted(kind string)
+	JobStopped(kind, outcome string) // "done", "failed", "released" or "lost"
 }
 
 // Options says what a runner works on, and how. Zero durations and counts mean the
@@ -199,11 +199,11 @@ func (r *Runner) run(job *held) {
 	}
 	log.Info("job begun", "attempt", job.Attempts)
 	if r.Metrics != nil {
-		r.Metrics.JobStarted(job.Kind)
+		r.Metrics.JobStarted(string(job.Kind))
 	}
 	outcome := r.finish(log, r.pursue(job))
 	if r.Metrics != nil {
-		r.Metrics.JobStopped(job.Kind, outcome)
+		r.Metrics.JobStopped(string(job.Kind), outcome)
 	}
 }
 

@@ -43,6 +43,11 @@ type Metrics struct {
 	keeperCalls   *prometheus.CounterVec
 	replicas      prometheus.Gauge
 	format        *prometheus.GaugeVec
+
+	purged      *prometheus.CounterVec
+	purgePasses *prometheus.CounterVec
+	jobs        *prometheus.CounterVec
+	jobsRunning *prometheus.GaugeVec
 }
 
 // seconds are the bounds of latency histograms: 100 µs to 10 s.
@@ -73,12 +78,17 @@ func New(release Release, now func() time.Time) *Metrics {
 		keeperCalls: counters("keeper_calls_total", "Calls to the holder of the top key.", "operation", "outcome"),
 		replicas:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "bobbin", Name: "open_replicas", Help: "Partitions open in this process."}),
 		format:      gauges("format", "Format that the partition's log is written in.", "partition"),
+		purged:      counters("purged_total", "Threads and messages purged by this process.", "what"),
+		purgePasses: counters("purge_passes_total", "Passes that looked for what is due to be purged.", "outcome"),
+		jobs:        counters("jobs_total", "Jobs that this process worked on and does no more.", "kind", "outcome"),
+		jobsRunning: gauges("jobs_running", "Jobs that this process works on.", "kind"),
 	}
 	info := gauges("release_info", "The release that runs; always 1.", "version", "commit", "go")
 	info.WithLabelValues(release.Version, release.Commit, release.Go).Set(1)
 	m.registry.MustRegister(
 		m.requests, m.latency, m.commits, m.batch, m.conflicts, m.unknowns, m.tail, m.checkpoints,
 		m.cacheHits, m.cacheMisses, m.bucketCalls, m.bucketLatency, m.keeperCalls, m.replicas, m.format, info,
+		m.purged, m.purgePasses, m.jobs, m.jobsRunning,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -120,11 +130,7 @@ func (m *Metrics) CacheMiss() { m.cacheMisses.Inc() }
 
 // KeeperCall counts a call to the holder of the top key.
 func (m *Metrics) KeeperCall(operation string, err error) {
-	outcome := "ok"
-	if err != nil {
-		outcome = "error"
-	}
-	m.keeperCalls.WithLabelValues(operation, outcome).Inc()
+	m.keeperCalls.WithLabelValues(operation, wordFor(err)).Inc()
 }
 
 // ReplicaOpened counts a partition that was opened.

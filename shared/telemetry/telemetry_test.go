@@ -56,6 +56,12 @@ func TestMetrics(t *testing.T) {
 	m.ReplicaOpened()
 	m.ReplicaOpened()
 	m.ReplicaClosed()
+	m.Purged(2, 30)
+	m.PurgePassed(nil)
+	m.PurgePassed(errors.New("no"))
+	m.JobStarted("purge")
+	m.JobStarted("purge")
+	m.JobStopped("purge", "done")
 	expect(t, m,
 		`bobbin_release_info{commit="abc",go="go1",version="1.2.3"} 1`,
 		`bobbin_http_requests_total{route="get-thread",status="200"} 2`,
@@ -75,6 +81,12 @@ func TestMetrics(t *testing.T) {
 		`bobbin_keeper_calls_total{operation="unwrap",outcome="ok"} 1`,
 		`bobbin_keeper_calls_total{operation="unwrap",outcome="error"} 1`,
 		`bobbin_open_replicas 1`,
+		`bobbin_purged_total{what="thread"} 2`,
+		`bobbin_purged_total{what="message"} 30`,
+		`bobbin_purge_passes_total{outcome="ok"} 1`,
+		`bobbin_purge_passes_total{outcome="error"} 1`,
+		`bobbin_jobs_running{kind="purge"} 1`,
+		`bobbin_jobs_total{kind="purge",outcome="done"} 1`,
 	)
 }
 

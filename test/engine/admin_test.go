@@ -1,7 +1,11 @@
 package engine_test
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +13,8 @@ import (
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/httpapi"
+	"github.com/bobbindb/bobbin/shared/job"
+	"github.com/bobbindb/bobbin/shared/retention"
 	"github.com/bobbindb/bobbin/test/engine"
 	"github.com/bobbindb/bobbin/test/httpscript"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
@@ -38,8 +44,39 @@ func TestAdmin(t *testing.T) {
 		access.Grants[httpapi.HashKey("tenant-admin")] = httpapi.Grant{Role: httpapi.Admin, Tenant: "acme"}
 		o.Access = func() *httpapi.Access { return access }
 		o.Admin.Inspector = e.Service.Reader.(chat.Inspector)
+		o.Admin.Jobs = jobs(t, e)
+		o.Now = func() time.Time { return time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC) }
 		return httpapi.New(o)
 	}, contract.Vars())
+}
+
+// finished starts jobs and waits until they are over, so that a script finds them so.
+type finished struct{ *job.Runner }
+
+// Start answers as the runner does, and later.
+func (f finished) Start(ctx context.Context, kind job.Kind, request json.RawMessage, requestID string) (*job.Record, error) {
+	started, err := f.Runner.Start(ctx, kind, request, requestID)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if now, err := f.Get(ctx, started.ID); err != nil || now.Over() {
+			return started, err
+		}
+	}
+}
+
+// jobs purges the engine's store, which keeps nothing that is deleted.
+func jobs(t *testing.T, e *engine.Engine) httpapi.Jobs {
+	purger := retention.New(retention.Options{
+		Store: e.Catalog, Partitions: e.Partitions, Writer: e.Service.Writer, Now: time.Now, NewID: e.Service.NewID,
+	})
+	runner := job.New(job.Options{
+		Bucket: e.Bucket, Name: "one", Now: time.Now, Kinds: map[job.Kind]job.Work{retention.Kind: purger.Work()},
+		Nonce: func() string { return strings.ToLower(rand.Text()) },
+	})
+	t.Cleanup(runner.Close)
+	return finished{runner}
 }
 
 // saltThatParts is a salt by which some users do not all live in the same partition.
