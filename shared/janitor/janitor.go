@@ -96,7 +96,7 @@ type Report struct {
 	Unreached int       // objects that nothing keeps alive, and prefixes of branches that are gone
 	Condemned int       // of these, as many were so one grace ago
 	Commits   int       // deleted from logs
-	Objects   int       // deleted otherwise
+	Objects   int       // deleted otherwise, records of jobs among them
 }
 
 // ErrGone: what the active branch stands on is missing. Nothing is deleted.
@@ -110,7 +110,8 @@ var ErrBusy = errors.New("others were faster")
 type run struct {
 	Options
 	report Report
-	notes  []*notes // by partition
+	notes  []*notes        // by partition
+	jobs   map[string]bool // records of jobs that nobody asks for any more
 	*survey
 }
 
@@ -137,6 +138,9 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	if r.notes, err = readNotes(ctx, r.Bucket, r.Partitions()); err != nil {
+		return err
+	}
+	if r.jobs, err = oldJobs(ctx, r.Bucket, found); err != nil {
 		return err
 	}
 	err = r.clean(ctx, found)
@@ -179,7 +183,7 @@ func (r *run) judge(found *listing, kept *reach) []string {
 		unreached[i] = map[string]bool{}
 	}
 	for _, e := range found.entries {
-		if class := kept.class(e.Key); class == classNone || class == classExport {
+		if r.unreached(kept, e.Key) {
 			key := kept.noted(e.Key)
 			unreached[shard(key, len(r.notes))][key] = true
 		}
@@ -193,6 +197,15 @@ func (r *run) judge(found *listing, kept *reach) []string {
 	slices.Sort(condemned)
 	r.report.Condemned = len(condemned)
 	return condemned
+}
+
+// unreached reports whether nothing keeps an object alive, or only its age.
+func (r *run) unreached(kept *reach, key string) bool {
+	if isJob(key) {
+		return r.jobs[key]
+	}
+	class := kept.class(key)
+	return class == classNone || class == classExport
 }
 
 // fence swaps roots.json and every manifest for the same content under a new nonce.
@@ -269,7 +282,7 @@ func (r *run) sweep(ctx context.Context, condemned []string, kept *reach) error 
 				return err
 			}
 			keys = append(keys, inside...)
-		} else if class := kept.class(key); class == classNone || class == classExport {
+		} else if r.unreached(kept, key) {
 			keys = append(keys, key)
 		}
 	}

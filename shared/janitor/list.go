@@ -8,6 +8,7 @@ import (
 
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/commitlog"
+	"github.com/bobbindb/bobbin/shared/job"
 )
 
 const (
@@ -72,7 +73,7 @@ type listing struct {
 
 func list(ctx context.Context, bucket blob.Bucket) (*listing, error) {
 	l := &listing{logs: map[place][]commitlog.Seq{}}
-	for _, prefix := range []string{branchesPrefix, tablesPrefix, exportsPrefix} {
+	for _, prefix := range []string{branchesPrefix, tablesPrefix, exportsPrefix, job.Prefix} {
 		entries, date, err := listPrefix(ctx, bucket, prefix)
 		if err != nil {
 			return nil, err
