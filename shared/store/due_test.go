@@ -130,3 +130,37 @@ func TestStale(t *testing.T) {
 	put(t, db, record(KeyCommand(3, chat.CommandID{}), nil), record(KeyCommand(4, chat.CommandID{}), nil))
 	stale(5 * Quarter)
 }
+
+// BenchmarkDue looks for what is due where every slot has an owner with threads and
+// nothing is.
+func BenchmarkDue(b *testing.B) {
+	db := open(b, Options{Use: Live, Cache: 64 << 20})
+	at := db.Position()
+	for slot := 0; slot < 1<<16; slot += 1 << 10 {
+		var ops []commitlog.Op
+		for s := slot; s < slot+1<<10; s++ {
+			owner := chat.Digest{byte(s >> 8), byte(s)}
+			ops = append(ops, record(KeyOwner(owner), nil), record(KeyDeleted(chat.Slot(s), 100, 1, 0), nil), record(KeyExpiry(chat.Slot(s), 100, 1, 0), nil))
+			for thread := int64(1); thread < 16; thread++ {
+				id := chat.ThreadID{Time: thread, Slot: chat.Slot(s)}
+				ops = append(ops, record(KeyChange(owner, uint64(thread), thread, 0), nil), record(KeyThread(id), make([]byte, 100)))
+			}
+		}
+		c := extend(at, ops...)
+		if err := db.Apply(c); err != nil {
+			b.Fatal(err)
+		}
+		at = after(c)
+	}
+	if err := db.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	v := db.View()
+	defer v.Close()
+	for b.Loop() {
+		page, err := v.Due(DueQuery{To: 1<<16 - 1, Deleted: 50, Expired: 50, Limit: 1})
+		if err != nil || len(page.Items) != 0 || page.Deleted != 100 || page.Expired != 100 {
+			b.Fatalf("Due() = %+v, %v", page, err)
+		}
+	}
+}
