@@ -197,5 +197,13 @@ func roomOf(path string) room {
 
 // unclean reports whether ServeMux would answer the path with a redirect.
 func unclean(path string) bool {
-	return !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || strings.Contains(path, "/.")
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "//") {
+		return true
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
