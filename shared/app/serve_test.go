@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bobbindb/bobbin/shared/app"
+	"github.com/bobbindb/bobbin/test/openapi"
 )
 
 // served is a store in a folder that is served as bobbin serve does.
@@ -156,5 +158,23 @@ func TestWhoIsLetIn(t *testing.T) {
 	}
 	if _, header, _ := serve(t, "--allowed-origins", "*").call(t, "GET", "/healthz", "", "Origin", "https://any.example"); header.Get("Access-Control-Allow-Origin") != "https://any.example" {
 		t.Error("* does not allow every origin")
+	}
+}
+
+// What a running server answers to an operator is as its description says.
+func TestStatusIsAsDescribed(t *testing.T) {
+	d, err := openapi.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, "--admin-keys", "ak")
+	for _, path := range []string{"/admin/status", "/admin/stats", "/admin/users", "/admin/health", "/readyz"} {
+		status, header, body := s.call(t, "GET", path, "", "X-API-Key", "ak")
+		err := d.Check(openapi.Exchange{
+			Request: httptest.NewRequest("GET", path, nil), Status: status, Header: header, Body: []byte(body),
+		})
+		if status != http.StatusOK || err != nil {
+			t.Errorf("GET %s: %d %s: %v", path, status, body, err)
+		}
 	}
 }

@@ -153,23 +153,28 @@ func (x *exchange) send(status int, body []byte) {
 	}
 }
 
-// answerList sends a list, compressed for a client that accepts that. An answer with
+// answerList sends a list as one line, compressed for a client that accepts that. An answer with
 // an ETag never comes this way: a strong tag names exact bytes.
 func (x *exchange) answerList() {
-	if x.api.CompressFrom < 0 {
-		x.answer(http.StatusOK)
-		return
-	}
-	vary := append(x.w.Header()["Vary"], "Accept-Encoding")
-	x.w.Header().Set("Vary", strings.Join(vary, ", ")) // one line: a gateway joins lines without the space
-	if len(x.out) < x.api.CompressFrom || !acceptsGzip(first(x.r.Header, "Accept-Encoding")) {
-		x.answer(http.StatusOK)
-		return
-	}
-	h := x.w.Header()
-	h["Content-Type"] = jsonType
-	h.Set("Content-Encoding", "gzip")
 	x.out = append(x.out, '\n')
+	x.answerCompressed(jsonType)
+}
+
+// answerCompressed sends a text of some type, compressed for a client that accepts that
+// when it is worth it.
+func (x *exchange) answerCompressed(contentType []string) {
+	h := x.w.Header()
+	h["Content-Type"] = contentType
+	if x.api.CompressFrom < 0 {
+		x.send(http.StatusOK, x.out)
+		return
+	}
+	h.Set("Vary", strings.Join(append(h["Vary"], "Accept-Encoding"), ", ")) // one line: a gateway joins lines without the space
+	if len(x.out) < x.api.CompressFrom || !acceptsGzip(first(x.r.Header, "Accept-Encoding")) {
+		x.send(http.StatusOK, x.out)
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
 	x.send(http.StatusOK, compress(x.out))
 }
 

@@ -33,6 +33,7 @@ var Routes = []Route{
 
 	{"check-health", http.MethodGet, "/healthz", "default", (*API).checkHealth},
 	{"check-ready", http.MethodGet, "/readyz", "default", (*API).checkReady},
+	{"show-openapi", http.MethodGet, "/openapi.yaml", "default", (*API).showOpenAPI},
 	{"show-metrics", http.MethodGet, "/metrics", "default", (*API).showMetrics},
 	{"check-store", http.MethodGet, "/admin/health", "admin", (*API).checkStore},
 	{"import-threads", http.MethodPost, "/admin/import", "admin", (*API).importThreads},

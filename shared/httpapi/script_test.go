@@ -13,6 +13,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/seal"
 	"github.com/bobbindb/bobbin/test/httpscript"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
+	"github.com/bobbindb/bobbin/test/openapi"
 )
 
 // newService returns a service on an empty store in memory.
@@ -59,10 +60,10 @@ func TestScriptsElsewhere(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			httpscript.Run(t, "testdata/"+name+"/*.http", func(*testing.T) http.Handler {
+			httpscript.Run(t, "testdata/"+name+"/*.http", func(t *testing.T) http.Handler {
 				o, m := newOptions()
 				change(&o, m)
-				return httpapi.New(o)
+				return openapi.Checked(t, httpapi.New(o))
 			}, contract.Vars())
 		})
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/bobbindb/bobbin/test/engine"
 	"github.com/bobbindb/bobbin/test/httpscript"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
+	"github.com/bobbindb/bobbin/test/openapi"
 )
 
 // What an operator reads, on the real engine: in two partitions, so that lists go over
@@ -46,7 +47,7 @@ func TestAdmin(t *testing.T) {
 		o.Admin.Inspector = e.Service.Reader.(chat.Inspector)
 		o.Admin.Jobs = jobs(t, e)
 		o.Now = func() time.Time { return time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC) }
-		return httpapi.New(o)
+		return openapi.Checked(t, httpapi.New(o))
 	}, contract.Vars())
 }
 

@@ -12,10 +12,12 @@ import (
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/httpapi"
 	"github.com/bobbindb/bobbin/test/httpscript"
+	"github.com/bobbindb/bobbin/test/openapi"
 )
 
 // Run plays every script of the contract. scripts is the path of testdata, open makes
-// a service on an empty store of one partition whose branch is the active one.
+// a service on an empty store of one partition whose branch is the active one. Every
+// answer is held to the description of the API.
 func Run(t *testing.T, scripts string, open func(t *testing.T) *chat.Service) {
 	t.Helper()
 	RunBehind(t, scripts, open, func(api http.Handler) http.Handler { return api })
@@ -25,7 +27,7 @@ func Run(t *testing.T, scripts string, open func(t *testing.T) *chat.Service) {
 func RunBehind(t *testing.T, scripts string, open func(t *testing.T) *chat.Service, front func(http.Handler) http.Handler) {
 	t.Helper()
 	httpscript.Run(t, scripts+"/*.http", func(t *testing.T) http.Handler {
-		return front(httpapi.New(Options(open(t))))
+		return openapi.Checked(t, front(httpapi.New(Options(open(t)))))
 	}, Vars())
 }
 
