@@ -111,8 +111,6 @@ func wanted(t reflect.Type) string {
 		return "must be a string"
 	case reflect.Bool:
 		return "must be true or false"
-	case reflect.Int64:
-		return "must be an integer"
 	}
 	return "has the wrong type"
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"math/big"
 	"strconv"
 
 	"github.com/bobbindb/bobbin/shared/chat"
@@ -51,17 +52,6 @@ func (f *fields) string(field string, raw json.RawMessage, into *string) {
 	}
 }
 
-// newExpiry reads when something ends from now on; null is never.
-func (f *fields) newExpiry(raw json.RawMessage) *int64 {
-	var at *int64
-	if err := json.Unmarshal(raw, &at); err != nil {
-		f.refuse("expires_at", "must be an integer")
-		return nil
-	}
-	expires := f.expiry(at)
-	return &expires
-}
-
 func (f *fields) object(field string, raw json.RawMessage, limit int) []byte {
 	switch {
 	case isNull(raw):
@@ -77,15 +67,37 @@ func (f *fields) object(field string, raw json.RawMessage, limit int) []byte {
 func tooLong(limit int) string { return "cannot exceed " + strconv.Itoa(limit) + " bytes" }
 
 // expiry reads when something ends. What has ended already was meant otherwise: most
-// likely in seconds.
-func (f *fields) expiry(at *int64) int64 {
-	if at == nil {
+// likely in seconds. 0 is never.
+func (f *fields) expiry(raw json.RawMessage) int64 {
+	if isNull(raw) {
 		return 0
 	}
-	if *at <= f.now {
+	at, ok := integer(raw)
+	switch {
+	case !ok:
+		f.refuse("expires_at", "must be an integer")
+	case at <= f.now:
 		f.refuse("expires_at", "must be a time to come, in nanoseconds since 1970")
 	}
-	return *at
+	return at
+}
+
+// integer reads a JSON number that is an integer, however it is spelt: many languages
+// write a large one as 1.8e18.
+func integer(raw json.RawMessage) (int64, bool) {
+	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		return n, true
+	}
+	const most, bits = 32, 128 // digits that are read, and what holds them exactly
+	if len(raw) > most || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return 0, false
+	}
+	f, _, err := big.ParseFloat(string(raw), 10, bits, big.ToNearestEven)
+	if err != nil || !f.IsInt() {
+		return 0, false
+	}
+	n, exact := f.Int64()
+	return n, exact == big.Exact
 }
 
 func (f *fields) parent(key string) *chat.MessageRef {

@@ -21,7 +21,7 @@ type messageRequest struct {
 	Usage     json.RawMessage `json:"usage"`
 	ReplyTo   string          `json:"reply_to"`
 	Metadata  json.RawMessage `json:"metadata"`
-	ExpiresAt *int64          `json:"expires_at"`
+	ExpiresAt json.RawMessage `json:"expires_at"`
 }
 
 // messageUpdate is the payload of update-message.

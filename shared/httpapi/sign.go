@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -11,8 +12,8 @@ import (
 
 // signRequest is the payload of sign-user.
 type signRequest struct {
-	UserID    string `json:"userId"`
-	ExpiresIn *int64 `json:"expires_in"` // seconds
+	UserID    string          `json:"userId"`
+	ExpiresIn json.RawMessage `json:"expires_in"` // seconds
 }
 
 // maxSigned is the longest that an expiring signature lasts, in seconds: a year.
@@ -26,7 +27,8 @@ func (a *API) signUser(x *exchange) error {
 	if err := x.decode(nil, &in, a.MaxBody, errSignPayload); err != nil {
 		return err
 	}
-	if err := in.check(); err != nil {
+	lasts, err := in.check()
+	if err != nil {
 		return err
 	}
 	access := a.Access()
@@ -34,8 +36,8 @@ func (a *API) signUser(x *exchange) error {
 		return errNoSigningKey
 	}
 	signature := Sign(access.Signing[0], in.UserID)
-	if in.ExpiresIn != nil {
-		signature = SignUntil(access.Signing[0], in.UserID, a.Now().Add(time.Duration(*in.ExpiresIn)*time.Second))
+	if lasts > 0 {
+		signature = SignUntil(access.Signing[0], in.UserID, a.Now().Add(lasts))
 	}
 	x.out = appendText(append(x.out[:0], '{'), "signature", signature)
 	x.out = append(appendText(x.out, "userId", in.UserID), '}')
@@ -43,21 +45,30 @@ func (a *API) signUser(x *exchange) error {
 	return nil
 }
 
-func (in *signRequest) check() error {
+// check says how long the signature is to last, 0 for ever.
+func (in *signRequest) check() (time.Duration, error) {
 	switch {
 	case in.UserID == "":
-		return invalidUser("user ID cannot be empty")
+		return 0, invalidUser("user ID cannot be empty")
 	case len(in.UserID) > chat.MaxUserID:
-		return invalidUser("user ID too long (maximum 128 characters)")
-	case in.ExpiresIn != nil && (*in.ExpiresIn < 1 || *in.ExpiresIn > maxSigned):
-		return fieldError("expires_in", "must be 1 to 31536000 seconds")
+		return 0, invalidUser("user ID too long (maximum 128 characters)")
 	}
 	for _, r := range in.UserID {
 		if unicode.IsControl(r) {
-			return invalidUser("user ID contains invalid control characters")
+			return 0, invalidUser("user ID contains invalid control characters")
 		}
 	}
-	return nil
+	if isNull(in.ExpiresIn) {
+		return 0, nil
+	}
+	seconds, ok := integer(in.ExpiresIn)
+	switch {
+	case !ok:
+		return 0, fieldError("expires_in", "must be an integer")
+	case seconds < 1 || seconds > maxSigned:
+		return 0, fieldError("expires_in", "must be 1 to 31536000 seconds")
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 func invalidUser(what string) *chat.Error {

@@ -15,7 +15,7 @@ type threadRequest struct {
 	Slug      string           `json:"slug"`
 	Status    string           `json:"status"`
 	Metadata  json.RawMessage  `json:"metadata"`
-	ExpiresAt *int64           `json:"expires_at"`
+	ExpiresAt json.RawMessage  `json:"expires_at"`
 	Messages  []messageRequest `json:"messages"`
 }
 
@@ -260,7 +260,8 @@ func (a *API) threadChange(in *threadPatch) (chat.ThreadChange, error) {
 		out.Metadata = f.object("metadata", in.Metadata, maxMetadata)
 	}
 	if in.ExpiresAt != nil {
-		out.Expires = f.newExpiry(in.ExpiresAt)
+		expires := f.expiry(in.ExpiresAt)
+		out.Expires = &expires
 	}
 	if in.Head == nil || f.err != nil {
 		return out, f.err

@@ -165,10 +165,17 @@ func (d *Document) checkBody(at string, response Object, x Exchange) error {
 	if _, lines := media["x-item-schema"]; lines {
 		return d.validateLines(at+"/x-item-schema", x.Body)
 	}
-	if mediaType != "application/json" {
-		return d.validate(at+"/schema", string(x.Body))
+	switch mediaType {
+	case "application/json":
+		return d.validateJSON(at+"/schema", x.Body)
+	case "application/yaml":
+		value, err := parseYAML(x.Body)
+		if err != nil {
+			return err
+		}
+		return d.validate(at+"/schema", value)
 	}
-	return d.validateJSON(at+"/schema", x.Body)
+	return d.validate(at+"/schema", string(x.Body))
 }
 
 // checkRequest holds a request that was accepted to what the operation says it takes.

@@ -52,22 +52,27 @@ func Load() (*Document, error) {
 	if w.Code != http.StatusOK {
 		return nil, fmt.Errorf("get /openapi.yaml: status %d", w.Code)
 	}
-	var parsed any
-	if err := yaml.Unmarshal(w.Body.Bytes(), &parsed); err != nil {
-		return nil, fmt.Errorf("read openapi.yaml: %w", err)
-	}
-	text, err := json.Marshal(parsed)
+	root, err := parseYAML(w.Body.Bytes())
 	if err != nil {
-		return nil, fmt.Errorf("read openapi.yaml: %w", err)
-	}
-	root, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+		return nil, err
 	}
 	d := &Document{Root: root.(Object), compiler: jsonschema.NewCompiler(), compiled: map[string]*jsonschema.Schema{}}
 	d.compiler.DefaultDraft(jsonschema.Draft2020)
 	d.Operations = operations(d.Root)
 	return d, d.compiler.AddResource(base, root)
+}
+
+// parseYAML reads YAML as the JSON that it stands for.
+func parseYAML(text []byte) (any, error) {
+	var parsed any
+	if err := yaml.Unmarshal(text, &parsed); err != nil {
+		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+	}
+	b, err := json.Marshal(parsed)
+	if err != nil {
+		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+	}
+	return jsonschema.UnmarshalJSON(bytes.NewReader(b))
 }
 
 var methods = []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
