@@ -110,9 +110,6 @@ func (t *turn) parent(th *chat.Thread, ref *chat.MessageRef) (int64, error) {
 	if ref == nil {
 		return th.Head, nil
 	}
-	if ref.ClientID == "" && ref.ID.Thread != th.ID {
-		return 0, chat.ErrMessageNotFound
-	}
 	m, err := t.message(th, *ref)
 	if err != nil {
 		return 0, err

@@ -119,8 +119,9 @@ func TestParents(t *testing.T) {
 	unnumbered := first
 	unnumbered.Seq = chat.NoSeq
 	b.does(bob, post(byID(th), to(messageByID(unnumbered), true)))
+	b.refuses(bob, post(byID(th), to(messageByID(elsewhere), false)), chat.ErrNotInThread)
 	for _, ref := range []chat.MessageRef{
-		messageByID(elsewhere), messageByID(wrong), {ClientID: "none"}, messageByID(chat.MessageID{Thread: th, Time: 1, Seq: chat.NoSeq}),
+		messageByID(wrong), {ClientID: "none"}, messageByID(chat.MessageID{Thread: th, Time: 1, Seq: chat.NoSeq}),
 	} {
 		b.refuses(bob, post(byID(th), to(ref, false)), chat.ErrMessageNotFound)
 	}
