@@ -125,10 +125,21 @@ func (r *Replica) threadCursor(v *partition.View, caller chat.Owner, c chat.Curs
 		return nil, nil
 	}
 	ref, err := chat.ParseThread(key)
-	if err != nil || ref.ClientID != "" {
+	if err != nil {
 		return nil, chat.ErrUnknownAnchor
 	}
-	t, ok, err := store.GetThread(v, ref.ID)
+	id := ref.ID
+	if ref.ClientID != "" {
+		found, ok, err := store.FindThread(v, r.Hasher.Owner(caller), ref.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, chat.ErrUnknownAnchor
+		}
+		id = found
+	}
+	t, ok, err := store.GetThread(v, id)
 	if err != nil {
 		return nil, err
 	}
