@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"net/http"
@@ -50,6 +51,10 @@ func TestScriptsElsewhere(t *testing.T) {
 		"broken":  func(_ *httpapi.Options, m *memory) { m.fail = errors.New("secret") },
 		"forbidden": func(o *httpapi.Options, _ *memory) {
 			o.AllowedAddrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		},
+		"notready": func(o *httpapi.Options, _ *memory) {
+			o.Ready = func(context.Context) error { return errors.New("no bucket") }
+			o.Admin.Health = o.Ready
 		},
 		"limited": func(o *httpapi.Options, _ *memory) { o.Rate = httpapi.Rate{PerSecond: 0.5, Burst: 2} },
 		"paths":   func(*httpapi.Options, *memory) {},

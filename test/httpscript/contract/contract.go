@@ -76,6 +76,9 @@ func Vars() map[string]string {
 		"mib":          strings.Repeat("x", 1<<20),
 		"four_mib":     strings.Repeat("x", 4<<20),
 		"deep":         strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000),
+		"kib_4":        strings.Repeat("x", 4<<10),
+		"kib_16":       strings.Repeat("x", 16<<10),
+		"messages_60":  `{"body":1}` + strings.Repeat(`,{"body":1}`, 59),
 		"messages_101": `{"body":1}` + strings.Repeat(`,{"body":1}`, 100),
 		"future":       "4102444800000000000",
 	}
