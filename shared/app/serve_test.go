@@ -71,6 +71,7 @@ func (s served) call(t *testing.T, method, path, body string, header ...string) 
 	return resp.StatusCode, resp.Header, string(b)
 }
 
+// covers: admin-10
 func TestAdminRoutes(t *testing.T) {
 	s := serve(t)
 	for _, c := range []struct {
@@ -162,6 +163,8 @@ func TestWhoIsLetIn(t *testing.T) {
 }
 
 // What a running server answers to an operator is as its description says.
+//
+// covers: admin-2
 func TestStatusIsAsDescribed(t *testing.T) {
 	d, err := openapi.Load()
 	if err != nil {

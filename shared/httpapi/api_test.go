@@ -167,6 +167,7 @@ func TestBodiesDoNotMix(t *testing.T) {
 	wg.Wait()
 }
 
+// covers: busy-5
 func TestCancelled(t *testing.T) {
 	for _, tt := range []struct{ method, want string }{
 		{"POST", "outcome_unknown"},
@@ -203,6 +204,8 @@ func TestPanicIsAnInternalError(t *testing.T) {
 }
 
 // TestLogHoldsNoContent runs a request of every kind with every log line on.
+//
+// covers: transport-15
 func TestLogHoldsNoContent(t *testing.T) {
 	var log bytes.Buffer
 	o, m := newOptions()

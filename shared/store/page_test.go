@@ -368,6 +368,8 @@ func fill(t testing.TB, db *DB, thread *chat.Thread, n int, body []byte, live fu
 }
 
 // A page costs O(page), however long the thread and however much of it is deleted.
+//
+// covers: pages-10
 func TestMessagesCost(t *testing.T) {
 	for _, tt := range []struct {
 		name string

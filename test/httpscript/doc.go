@@ -21,7 +21,8 @@
 //
 //	{"thread":{"key":"${thread}","title":"one","...":"..."}}
 //
-// Lines that begin with # outside a body are comments. In a request, ${name} stands
+// Lines that begin with # outside a body are comments; "# covers: transport-1" below a
+// case's name says which lines of docs/http-api.md the case holds. In a request, ${name} stands
 // for a variable, ${name|escape} for its value percent-encoded; a header whose value
 // is "-" is not sent. A body is sent without its last line break; compressed when the
 // request says Content-Encoding: gzip, unless it is quoted. A body that is one quoted
