@@ -11,10 +11,10 @@ FAR      ?=
 PACKAGES ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint e2e sdk browser fuzz bench bench-peer clean
+.PHONY: help run build test race lint e2e sdk browser schemathesis fuzz bench bench-peer clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## serve a store in ./data (DB=dir for another) on 127.0.0.1:8080
 	@$(BIN) serve --db $(DB)
@@ -42,6 +42,9 @@ sdk: build ## run a conversation with ProgressDB's Python SDK (installs it for t
 
 browser: ## call a store from a page in headless Chromium (installs it where apt-get is)
 	@GO=$(GO) scripts/browser
+
+schemathesis: build ## ask a server whether it answers as /openapi.yaml says (needs python3 and a network)
+	@scripts/schemathesis $(BIN)
 
 fuzz: ## run every fuzz test FUZZTIME (default 20000x) each
 	@set -e; grep -rlE --include=*_test.go '^func Fuzz' shared test/httpscript cmd | sort | while read -r file; do \
