@@ -44,7 +44,7 @@ func (a *API) startJob(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	started, err := jobs.Start(x.r.Context(), job.Kind(x.r.PathValue("kind")), request, x.id)
+	started, err := jobs.Start(x.r.Context(), job.Kind(x.r.PathValue("job")), request, x.id)
 	if err != nil {
 		return err
 	}

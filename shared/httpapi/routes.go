@@ -48,7 +48,7 @@ var Routes = []Route{
 	{"show-key", http.MethodGet, "/admin/keys/{key}", "admin", (*API).showKey},
 	{"list-jobs", http.MethodGet, "/admin/jobs", "admin", (*API).listJobs},
 	{"show-job", http.MethodGet, "/admin/jobs/{job}", "admin", (*API).showJob},
-	{"start-job", http.MethodPost, "/admin/jobs/{kind}", "admin", (*API).startJob},
+	{"start-job", http.MethodPost, "/admin/jobs/{job}", "admin", (*API).startJob},
 	{"encrypt-threads", http.MethodPost, "/admin/encryption/encrypt-threads", "admin", (*API).encryptThreads},
 }
 

@@ -2,10 +2,8 @@ package engine_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/httpapi"
 	"github.com/bobbindb/bobbin/shared/job"
-	"github.com/bobbindb/bobbin/shared/retention"
 	"github.com/bobbindb/bobbin/test/engine"
 	"github.com/bobbindb/bobbin/test/httpscript"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
@@ -69,13 +66,7 @@ func (f finished) Start(ctx context.Context, kind job.Kind, request json.RawMess
 
 // jobs purges the engine's store, which keeps nothing that is deleted.
 func jobs(t *testing.T, e *engine.Engine) httpapi.Jobs {
-	purger := retention.New(retention.Options{
-		Store: e.Catalog, Partitions: e.Partitions, Writer: e.Service.Writer, Now: time.Now, NewID: e.Service.NewID,
-	})
-	runner := job.New(job.Options{
-		Bucket: e.Bucket, Name: "one", Now: time.Now, Kinds: map[job.Kind]job.Work{retention.Kind: purger.Work()},
-		Nonce: func() string { return strings.ToLower(rand.Text()) },
-	})
+	runner := e.Jobs()
 	t.Cleanup(runner.Close)
 	return finished{runner}
 }

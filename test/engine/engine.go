@@ -18,8 +18,10 @@ import (
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/compactor"
+	"github.com/bobbindb/bobbin/shared/job"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/replica"
+	"github.com/bobbindb/bobbin/shared/retention"
 	"github.com/bobbindb/bobbin/shared/seal"
 	"github.com/bobbindb/bobbin/shared/store"
 	"github.com/bobbindb/bobbin/shared/writer"
@@ -85,6 +87,17 @@ func (e *Engine) Close() error {
 		}
 	}
 	return nil
+}
+
+// Jobs runs the engine's long work. Close it.
+func (e *Engine) Jobs() *job.Runner {
+	purger := retention.New(retention.Options{
+		Store: e.Catalog, Partitions: e.Partitions, Writer: e.Service.Writer, Now: time.Now, NewID: e.Service.NewID,
+	})
+	return job.New(job.Options{
+		Bucket: e.Bucket, Name: "one", Now: time.Now, Kinds: map[job.Kind]job.Work{retention.Kind: purger.Work()},
+		Nonce: func() string { return strings.ToLower(rand.Text()) },
+	})
 }
 
 // Compact takes a checkpoint of a partition as the compactor function does: cold.

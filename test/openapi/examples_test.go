@@ -20,6 +20,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/blob/memblob"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/httpapi"
+	"github.com/bobbindb/bobbin/shared/job"
 	"github.com/bobbindb/bobbin/test/engine"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
 	"github.com/bobbindb/bobbin/test/openapi"
@@ -61,6 +62,9 @@ func newWorld(t *testing.T) *world {
 	})
 	w := &world{options: contract.Options(e.Service), keys: map[string]string{}}
 	w.options.Admin.Inspector = e.Service.Reader.(chat.Inspector)
+	jobs := e.Jobs()
+	t.Cleanup(jobs.Close)
+	w.options.Admin.Jobs = jobs
 	api := httpapi.New(w.options)
 	id := regexp.MustCompile(`"id":"(\w+)"`)
 	key := regexp.MustCompile(`"key":"(t:\d+)"`)
@@ -115,8 +119,20 @@ func failing(err error) func(*httpapi.Options) {
 		service.Reader, service.Writer = broken{err: err}, broken{err: err}
 		o.Service = &service
 		o.Admin.Inspector = broken{err: err}
+		o.Admin.Jobs = brokenJobs{err}
 	}
 }
+
+// brokenJobs is long work that answers with one error.
+type brokenJobs struct{ err error }
+
+func (b brokenJobs) Start(context.Context, job.Kind, json.RawMessage, string) (*job.Record, error) {
+	return nil, b.err
+}
+
+func (b brokenJobs) Get(context.Context, job.ID) (*job.Record, error) { return nil, b.err }
+
+func (b brokenJobs) List(context.Context, chat.Cursor) (job.Page, error) { return job.Page{}, b.err }
 
 // broken is a reader, a writer and an inspector that answer with one error.
 type broken struct {
@@ -349,6 +365,7 @@ func (w *world) expand(text string) string {
 // Keys, and members whose values are others in every store.
 var (
 	keyText  = regexp.MustCompile(`t:\d{24}(:m:\d{19}(:\d{9})?)?`)
+	jobID    = regexp.MustCompile(`"\d{19}-[a-z2-7]{26}"`)
 	volatile = regexp.MustCompile(`"(created_ts|updated_ts|last_message_ts|written_ts|seq|size|request_id)":("[^"]*"|\d+)`)
 )
 
@@ -380,7 +397,7 @@ func compare(t *testing.T, e example, got string) {
 }
 
 func normal(text string) string {
-	text = volatile.ReplaceAllString(text, `"$1":"*"`)
+	text = jobID.ReplaceAllString(volatile.ReplaceAllString(text, `"$1":"*"`), `"job"`)
 	seen := map[string]int{}
 	return keyText.ReplaceAllStringFunc(text, func(key string) string {
 		// Threads and messages are told apart, and the short form of a message's key from
