@@ -34,6 +34,7 @@ type DataKey struct {
 	Author  Owner
 	UserKey [16]byte // the user key that wraps it
 	Wrapped []byte
+	Uses    uint64 // texts sealed under it, as the writer counted them
 }
 
 // Thread is a conversation as it is stored. Times are nanoseconds since 1970 UTC; 0

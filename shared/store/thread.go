@@ -43,6 +43,7 @@ func EncodeThread(t *chat.Thread) []byte {
 			w.string(3, k.Author.User)
 			w.bytes(4, k.UserKey[:])
 			w.bytes(5, k.Wrapped)
+			w.uint(6, k.Uses)
 		})
 	}
 	w.uint(24, uint64(t.Purged))
@@ -147,6 +148,8 @@ func addDataKey(t *chat.Thread, b []byte) bool {
 			return len(data) == len(k.UserKey)
 		case 5:
 			k.Wrapped = data
+		case 6:
+			k.Uses = v
 		default:
 			return false
 		}
