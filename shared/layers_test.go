@@ -38,8 +38,9 @@ const adapters = 8
 
 // only says who may import a library that others reach through that package.
 var only = map[string][]string{
-	"github.com/cockroachdb/pebble/v2": {"shared/store", "shared/checkpoint"},
-	"github.com/aws/aws-lambda-go":     {"functions/*", "shared/httpapi"},
+	"github.com/cockroachdb/pebble/v2":  {"shared/store", "shared/checkpoint"},
+	"github.com/aws/aws-lambda-go":      {"functions/*", "shared/httpapi"},
+	"github.com/tink-crypto/tink-go/v2": {"shared/seal", "shared/seal/localkeeper"},
 }
 
 // file is a Go file of the project by what it imports.
@@ -206,6 +207,7 @@ func TestLayersAreHeld(t *testing.T) {
 		{"a package that nobody knows", "shared/app", module + "shared/helper", false, true},
 		{"from a package that nobody knows", "shared/helper", "fmt", false, true},
 		{"Pebble in the store", "shared/store", "github.com/cockroachdb/pebble/v2/sstable", false, false},
+		{"Tink in a keyring", "shared/keyring", "github.com/tink-crypto/tink-go/v2/aead/subtle", false, true},
 		{"Pebble elsewhere", "shared/writer", "github.com/cockroachdb/pebble/v2", false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,58 +18,53 @@ const (
 
 // Sizes of the parts, in bytes.
 const (
-	KindSize  = 1
-	KeySize   = 4
-	NonceSize = 12
-	TagSize   = 16
+	kindSize  = 1
+	idSize    = 4
+	nonceSize = 12
+	tagSize   = 16
+	packSize  = 1
 
-	// BoxOverhead is how much longer an encrypted text is than the text.
-	BoxOverhead = KindSize + KeySize + NonceSize + TagSize
-
-	boxHeader = KindSize + KeySize + NonceSize
+	// Overhead is how much longer a sealed text is than the text, where it is not
+	// compressed.
+	Overhead = kindSize + idSize + nonceSize + packSize + tagSize
 )
 
-// ErrDamaged: the bytes are not a sealed text of the kind that was asked for.
-var ErrDamaged = errors.New("sealed text is damaged")
+// ErrDamaged: the bytes are not what was sealed or wrapped here, or not under this name.
+var ErrDamaged = errors.New("sealed record damaged")
 
-// Box is an encrypted text: what AES-256-GCM made, and what opens it besides the key.
-type Box struct {
-	Key        uint32 // id of the data key in the thread's record
-	Nonce      [NonceSize]byte
-	Ciphertext []byte // with the tag at its end
+// DataKeyID is the id of the data key that a text is sealed under. Anything but an
+// encrypted text is ErrDamaged.
+func DataKeyID(sealed chat.Sealed) (uint32, error) {
+	if len(sealed) < Overhead || Kind(sealed[0]) != KindAESGCM {
+		return 0, ErrDamaged
+	}
+	return binary.BigEndian.Uint32(sealed[kindSize:]), nil
 }
 
-// EncodePlain lays out a text that nothing closes.
-func EncodePlain(text []byte) chat.Sealed {
-	b := make(chat.Sealed, KindSize+len(text))
-	b[0] = byte(KindPlain)
-	copy(b[KindSize:], text)
+// Associated is associated data: a purpose and some parts, each behind its length, so
+// that no two lists of parts are the same bytes.
+func Associated(purpose string, parts ...[]byte) []byte {
+	size := 4 + len(purpose)
+	for _, p := range parts {
+		size += 4 + len(p)
+	}
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, size), uint32(len(purpose)))
+	b = append(b, purpose...)
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
+		b = append(b, p...)
+	}
 	return b
 }
 
-// DecodePlain reads what EncodePlain wrote. The text aliases sealed.
-func DecodePlain(sealed chat.Sealed) ([]byte, error) {
-	if len(sealed) < KindSize || Kind(sealed[0]) != KindPlain {
-		return nil, ErrDamaged
+// associatedText is what a text is bound to.
+func associatedText(store string, n chat.Name) []byte {
+	var key [64]byte
+	name := n.Thread.AppendTo(key[:0])
+	if n.Message != 0 {
+		name = chat.MessageID{Thread: n.Thread, Time: n.Message, Seq: chat.NoSeq}.AppendTo(key[:0])
 	}
-	return sealed[KindSize:], nil
-}
-
-// EncodeBox lays out an encrypted text.
-func EncodeBox(b Box) chat.Sealed {
-	out := make(chat.Sealed, 0, boxHeader+len(b.Ciphertext))
-	out = append(out, byte(KindAESGCM))
-	out = binary.BigEndian.AppendUint32(out, b.Key)
-	out = append(out, b.Nonce[:]...)
-	return append(out, b.Ciphertext...)
-}
-
-// DecodeBox reads what EncodeBox wrote. The ciphertext aliases sealed.
-func DecodeBox(sealed chat.Sealed) (Box, error) {
-	if len(sealed) < boxHeader+TagSize || Kind(sealed[0]) != KindAESGCM {
-		return Box{}, ErrDamaged
-	}
-	b := Box{Key: binary.BigEndian.Uint32(sealed[KindSize:]), Ciphertext: sealed[boxHeader:]}
-	copy(b.Nonce[:], sealed[KindSize+KeySize:])
-	return b, nil
+	var revision [4]byte
+	binary.BigEndian.PutUint32(revision[:], n.Revision)
+	return Associated("text", []byte(store), name, revision[:], []byte{byte(n.Field)})
 }

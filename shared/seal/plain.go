@@ -21,3 +21,19 @@ func (Plain) Seal(_ context.Context, _ chat.Name, _ chat.Owner, _ []chat.DataKey
 func (Plain) Open(_ context.Context, _ chat.Name, _ []chat.DataKey, sealed chat.Sealed) ([]byte, error) {
 	return DecodePlain(sealed)
 }
+
+// EncodePlain lays out a text that nothing closes.
+func EncodePlain(text []byte) chat.Sealed {
+	b := make(chat.Sealed, kindSize+len(text))
+	b[0] = byte(KindPlain)
+	copy(b[kindSize:], text)
+	return b
+}
+
+// DecodePlain reads what EncodePlain wrote. The text aliases sealed.
+func DecodePlain(sealed chat.Sealed) ([]byte, error) {
+	if len(sealed) < kindSize || Kind(sealed[0]) != KindPlain {
+		return nil, ErrDamaged
+	}
+	return sealed[kindSize:], nil
+}
