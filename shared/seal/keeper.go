@@ -3,7 +3,6 @@ package seal
 import (
 	"context"
 	"errors"
-	"strings"
 )
 
 // Context says what a key is wrapped for. It is bound to the wrapped key and seen by
@@ -26,6 +25,9 @@ var (
 	// is sound.
 	ErrWrongKey = errors.New("wrapped by another key")
 )
+
+// ErrErased: the key was erased with its owner. Nothing opens what it closed.
+var ErrErased = errors.New("key was erased")
 
 // Keeper holds the top key and never gives it out.
 //
@@ -70,14 +72,8 @@ func (k Keepers) Unwrap(ctx context.Context, c Context, wrapped []byte) ([]byte,
 	return nil, failed
 }
 
-// Name implements Keeper.
-func (k Keepers) Name() string {
-	names := make([]string, len(k))
-	for i, keeper := range k {
-		names[i] = keeper.Name()
-	}
-	return strings.Join(names, ", ")
-}
+// Name implements Keeper: it is that of the one that wraps.
+func (k Keepers) Name() string { return k[0].Name() }
 
 // The first byte of what a Keeper wraps says which kind of Keeper did. A number is
 // never used again.

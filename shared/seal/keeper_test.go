@@ -30,7 +30,7 @@ func TestKeepersUnavailable(t *testing.T) {
 	if key, err := both.Unwrap(t.Context(), c, wrapped); !errors.Is(err, seal.ErrUnavailable) || key != nil {
 		t.Errorf("Unwrap() = %q, %v with ours down, want %v", key, err, seal.ErrUnavailable)
 	}
-	if got, want := both.Name(), "memory, memory"; got != want {
+	if got, want := both.Name(), "memory"; got != want {
 		t.Errorf("Name() = %q, want %q", got, want)
 	}
 }

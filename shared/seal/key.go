@@ -55,6 +55,9 @@ func NewKey(b []byte) (*Key, error) {
 	return &Key{bytes: append(make([]byte, 0, KeySize), b...)}, nil
 }
 
+// Format keeps a key that is printed by mistake out of logs, whatever the verb.
+func (k *Key) Format(s fmt.State, _ rune) { fmt.Fprint(s, "a key") }
+
 // RandomBytes are n random bytes for a new key.
 func RandomBytes(n int) []byte {
 	b := make([]byte, n)

@@ -24,8 +24,8 @@ const DefaultDataKeys = 4096
 // ErrNoDataKey: the thread has no data key of the id that a text names.
 var ErrNoDataKey = fmt.Errorf("thread has no such data key: %w", ErrDamaged)
 
-// UserKeys is where a Sealer gets user keys. A key that was erased is an error, as is
-// one that cannot be had now (ErrUnavailable).
+// UserKeys is where a Sealer gets user keys. A key that was erased is ErrErased; one that
+// cannot be had now is an error too, such as ErrUnavailable.
 type UserKeys interface {
 	// InUse returns the key that an author has in use, and makes the author's first.
 	// It can be used for at least life, unless it is wiped.

@@ -497,6 +497,28 @@ func TestKeySizes(t *testing.T) {
 	}
 }
 
+func TestKeysArePrintedWithoutSecrets(t *testing.T) {
+	secret := bytes.Repeat([]byte{0x5a}, seal.UserKeySize)
+	user, err := seal.NewUserKey(ada, seal.KeyID{1}, secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := seal.NewKey(secret[:seal.KeySize])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		for _, k := range []any{user, key, []any{user, key}} {
+			got := fmt.Sprintf(verb, k)
+			for _, shown := range []string{"5a5a", "5A5A", "90 90", "0x5a", "ZZ"} {
+				if strings.Contains(got, shown) {
+					t.Errorf("%s of %T prints %s", verb, k, got)
+				}
+			}
+		}
+	}
+}
+
 func TestParseKeyID(t *testing.T) {
 	id := seal.KeyID(seal.RandomBytes(16))
 	if got, ok := seal.ParseKeyID(id.String()); !ok || got != id {

@@ -45,6 +45,9 @@ func NewUserKey(owner chat.Owner, id KeyID, secret []byte, usable func() bool) (
 	return &UserKey{ID: id, Owner: owner, usable: usable, wrap: wrap, hash: hash, dataKeys: map[*dataKey]struct{}{}}, nil
 }
 
+// Format is the key's id: a key that is printed stays a secret, whatever the verb.
+func (k *UserKey) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "user key %s", k.ID) }
+
 // Hash is a keyed hash of some parts for one purpose. It is computed under the owner's
 // key, so that once that is gone no guess at a text can be checked.
 func (k *UserKey) Hash(purpose string, parts ...[]byte) (chat.Digest, error) {
