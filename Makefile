@@ -11,7 +11,7 @@ FAR      ?=
 PACKAGES ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint e2e sdk browser schemathesis fuzz bench bench-peer clean
+.PHONY: help run build test race lint e2e sdk browser schemathesis kms-moto fuzz bench bench-peer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ browser: ## call a store from a page in headless Chromium (installs it where apt
 
 schemathesis: build ## ask a server whether it answers as /openapi.yaml says (needs python3 and a network)
 	@scripts/schemathesis $(BIN)
+
+kms-moto: ## test what is relied on in AWS KMS against moto too (python3; installs moto)
+	scripts/test-kms-moto
 
 fuzz: ## run every fuzz test FUZZTIME (default 20000x) each
 	@set -e; grep -rlE --include=*_test.go '^func Fuzz' shared test/httpscript cmd | sort | while read -r file; do \

@@ -38,9 +38,10 @@ const adapters = 8
 
 // only says who may import a library that others reach through that package.
 var only = map[string][]string{
-	"github.com/cockroachdb/pebble/v2":  {"shared/store", "shared/checkpoint"},
-	"github.com/aws/aws-lambda-go":      {"functions/*", "shared/httpapi"},
-	"github.com/tink-crypto/tink-go/v2": {"shared/seal", "shared/seal/localkeeper"},
+	"github.com/cockroachdb/pebble/v2":         {"shared/store", "shared/checkpoint"},
+	"github.com/aws/aws-lambda-go":             {"functions/*", "shared/httpapi"},
+	"github.com/aws/aws-sdk-go-v2/service/kms": {"shared/seal/awskms"},
+	"github.com/tink-crypto/tink-go/v2":        {"shared/seal", "shared/seal/localkeeper"},
 }
 
 // file is a Go file of the project by what it imports.

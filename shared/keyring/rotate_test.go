@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/blob/blobtest"
 	"github.com/bobbindb/bobbin/shared/blob/fileblob"
@@ -17,36 +19,65 @@ import (
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/keyring"
 	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/awskms"
+	"github.com/bobbindb/bobbin/shared/seal/awskms/kmstest"
 	"github.com/bobbindb/bobbin/shared/seal/localkeeper"
-	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 )
 
 func user(i int) chat.Owner { return chat.Owner{Tenant: "t", User: fmt.Sprint("user", i)} }
 
+// buckets are those that keys are moved in.
+var buckets = map[string]func(t *testing.T, c *clock) blob.Bucket{
+	"memory": func(_ *testing.T, c *clock) blob.Bucket { return memblob.New(c.now) },
+	"folder": func(t *testing.T, c *clock) blob.Bucket {
+		b, err := fileblob.Open(t.TempDir(), fileblob.Options{Now: c.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { b.Close() })
+		return b
+	},
+}
+
+func keyFile(t *testing.T) seal.Keeper {
+	k, err := localkeeper.Create(filepath.Join(t.TempDir(), "key.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// kmsKey is a new key of an account.
+func kmsKey(server *kmstest.Server) func(t *testing.T) seal.Keeper {
+	return func(t *testing.T) seal.Keeper {
+		cfg := server.Config("eu-west-1")
+		made, err := kms.NewFromConfig(cfg).CreateKey(t.Context(), &kms.CreateKeyInput{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return awskms.New(cfg, awskms.Options{Key: *made.KeyMetadata.Arn})
+	}
+}
+
 // TestMove takes keys from one top key to another: a new KEK version under it, a rewrap,
 // two surveys, and the old version is retired. Then the new top key alone opens all.
 func TestMove(t *testing.T) {
-	buckets := map[string]func(t *testing.T, c *clock) blob.Bucket{
-		"memory": func(_ *testing.T, c *clock) blob.Bucket { return memblob.New(c.now) },
-		"folder": func(t *testing.T, c *clock) blob.Bucket {
-			b, err := fileblob.Open(t.TempDir(), fileblob.Options{Now: c.now})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { b.Close() })
-			return b
-		},
-	}
-	for name, open := range buckets {
-		t.Run(name, func(t *testing.T) {
-			local, err := localkeeper.Create(filepath.Join(t.TempDir(), "key.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
+	server := kmstest.New(t)
+	for _, tt := range []struct {
+		name, bucket string
+		from, to     func(t *testing.T) seal.Keeper
+	}{
+		{"a key file to another", "folder", keyFile, keyFile},
+		{"a key file to KMS", "memory", keyFile, kmsKey(server)},
+		{"KMS to another key there", "folder", kmsKey(server), kmsKey(server)},
+		{"KMS to a key file", "memory", kmsKey(server), keyFile},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			c := newClock()
-			w := &world{clock: c, bucket: open(t, c), keeper: sealtest.NewKeeper(), owners: newOwners()}
+			w := &world{clock: c, bucket: buckets[tt.bucket](t, c), owners: newOwners()}
 			w.calls = blobtest.NewRecorder(w.bucket)
-			old := w.ringOf(t, local, 0)
+			from, to := tt.from(t), tt.to(t)
+			old := w.ringOf(t, from, 0)
 			if _, err := old.Rotate(t.Context(), 0); err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +90,7 @@ func TestMove(t *testing.T) {
 			}
 			delete(hashes, user(9))
 
-			both := w.ringOf(t, seal.Keepers{w.keeper, local}, 0)
+			both := w.ringOf(t, seal.Keepers{to, from}, 0)
 			if v, err := both.Rotate(t.Context(), 1); err != nil || v != 2 {
 				t.Fatalf("Rotate() = %s, %v, want 2", v, err)
 			}
@@ -77,7 +108,7 @@ func TestMove(t *testing.T) {
 			if err := both.Retire(t.Context(), 1, first, second); err != nil {
 				t.Fatalf("Retire() = %v", err)
 			}
-			alone := w.ring(t)
+			alone := w.ringOf(t, to, 0)
 			for owner, want := range hashes {
 				if got := hash(t, inUse(t, alone, owner)); got != want {
 					t.Errorf("the key of %v is another one", owner)
@@ -87,8 +118,8 @@ func TestMove(t *testing.T) {
 				t.Errorf("Stats() = %+v, want one unwrap", s)
 			}
 			keks, err := alone.KEKs(t.Context())
-			if err != nil || len(keks) != 2 || !keks[0].Retired || keks[1].Retired || keks[1].Keeper != "memory" {
-				t.Errorf("KEKs() = %+v, %v, want a retired one and one of memory", keks, err)
+			if err != nil || len(keks) != 2 || !keks[0].Retired || keks[1].Retired || keks[1].Keeper != to.Name() {
+				t.Errorf("KEKs() = %+v, %v, want a retired one and one of the new top key", keks, err)
 			}
 		})
 	}

@@ -159,7 +159,7 @@ func TestRefused(t *testing.T) {
 			if k, err := localkeeper.Open(path); !errors.Is(err, tt.want) || k != nil {
 				t.Errorf("Open() = %v, %v, want %v", k, err, tt.want)
 			}
-			if tt.want == fs.ErrNotExist {
+			if errors.Is(tt.want, fs.ErrNotExist) {
 				return
 			}
 			// A file that is refused is never replaced: it may be all that opens a store.
