@@ -110,7 +110,7 @@ func (r *Keyring) makeKEK(ctx context.Context, v Version) error {
 	record := kekRecord{version: v, time: r.o.Now().UnixNano(), keeper: r.o.Keeper.Name(), wrapped: wrapped}
 	info, err := write(ctx, r.o.Bucket, KEKKey(v), record.encode(), blob.IfAbsent())
 	r.Saw(info.Date)
-	if errors.Is(err, errLost) {
+	if errors.Is(err, blob.ErrLostSwap) {
 		return nil // another process made it
 	}
 	return err
@@ -158,11 +158,11 @@ func (r *Keyring) Retire(ctx context.Context, v Version, first, second *Survey) 
 		}
 		dead := kekRecord{version: v, retired: true, time: object.Date.UnixNano(), nonce: newNonce()}
 		_, err = write(ctx, r.o.Bucket, KEKKey(v), dead.encode(), blob.IfMatch(object.ETag))
-		if err != nil && !errors.Is(err, errLost) {
+		if err != nil && !errors.Is(err, blob.ErrLostSwap) {
 			return fmt.Errorf("retire KEK %s: %w", v, err)
 		}
 	}
-	return fmt.Errorf("retire KEK %s: %w", v, errLost)
+	return fmt.Errorf("retire KEK %s: %w", v, blob.ErrLostSwap)
 }
 
 // dropKEK wipes a KEK version in this process.

@@ -137,11 +137,11 @@ func (r *Keyring) rewrap(ctx context.Context, key string, to Version) (*userReco
 		if err == nil {
 			return record, nil
 		}
-		if !errors.Is(err, errLost) {
+		if !errors.Is(err, blob.ErrLostSwap) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%s: %w", key, errLost)
+	return nil, fmt.Errorf("%s: %w", key, blob.ErrLostSwap)
 }
 
 // Survey is a listing of a bucket's user keys by the KEK version that wraps them. It is

@@ -85,9 +85,9 @@ func bury(ctx context.Context, bucket blob.Bucket, key string) (bool, error) {
 		if err == nil {
 			return true, nil
 		}
-		if !errors.Is(err, errLost) {
+		if !errors.Is(err, blob.ErrLostSwap) {
 			return false, err
 		}
 	}
-	return false, fmt.Errorf("%s: %w", key, errLost)
+	return false, fmt.Errorf("%s: %w", key, blob.ErrLostSwap)
 }

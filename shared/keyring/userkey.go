@@ -144,7 +144,7 @@ func (r *Keyring) resolve(ctx context.Context, owner chat.Owner, digest chat.Dig
 		} else {
 			key, err = r.first(ctx, owner, digest, in.KEK)
 		}
-		if errors.Is(err, ErrClosedKEK) || errors.Is(err, errLost) {
+		if errors.Is(err, ErrClosedKEK) || errors.Is(err, blob.ErrLostSwap) {
 			continue // The store says by now which version is current.
 		}
 		if err != nil {
