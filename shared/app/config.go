@@ -314,7 +314,7 @@ func (o *option) shown(value string) string {
 
 // check is what holds between options.
 func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
-	if c.S3Endpoint != "" && c.Bucket != "" && !strings.HasPrefix(c.Bucket, s3Scheme) {
+	if set.Changed("s3-endpoint") && c.Bucket != "" && !strings.HasPrefix(c.Bucket, s3Scheme) {
 		wrong = append(wrong, errors.New("--s3-endpoint: without effect when the bucket is a folder"))
 	}
 	if set.Lookup("floor-age") != nil && c.FloorAge > 0 && 2*c.ProofAge > c.FloorAge {
