@@ -9,18 +9,32 @@ FUZZTIME ?= 20000x
 DATA     ?=
 FAR      ?=
 PACKAGES ?= ./...
+# Of the functions, as template.yaml calls it.
+ARCH     ?= arm64
+STAGE    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint e2e sdk browser schemathesis kms-moto fuzz bench bench-peer clean
+.PHONY: help run build build-functions test race lint lint-template e2e sdk browser fuzz bench bench-peer deploy clean schemathesis kms-moto
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## serve a store in ./data (DB=dir for another) on 127.0.0.1:8080
 	@$(BIN) serve --db $(DB)
 
 build: ## build bin/bobbin
 	$(GO) build -o $(BIN) ./cmd/bobbin
+
+build-functions: ## build every function for ARCH (default arm64): dist/NAME/bootstrap and dist/NAME.zip
+	@rm -rf dist
+	@set -e; for main in functions/*/main.go; do \
+		[ -f "$$main" ] || { echo "there are no functions here" >&2; exit 1; }; \
+		name=$$(basename $$(dirname $$main)); \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH:x86_64=amd64) $(GO) build -trimpath -tags lambda.norpc \
+			-ldflags '-s -w -buildid=' -o dist/$$name/bootstrap ./functions/$$name; \
+		$(GO) run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o dist/$$name.zip dist/$$name/bootstrap 2>/dev/null; \
+		echo "dist/$$name.zip $$(wc -c < dist/$$name.zip) bytes"; \
+	done
 
 test: ## run all tests
 	$(GO) test $(PACKAGES)
@@ -33,6 +47,9 @@ lint: ## check format, go vet and the linters of .golangci.yml
 	if [ -n "$$bad" ]; then echo "gofmt these:"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
+
+lint-template: ## check template.yaml and infra/ (installs cfn-lint, sam and checkov for that)
+	@scripts/lint-template
 
 e2e: build ## run the binary: serve, smoke, kill -9, verify
 	@scripts/whole-system $(BIN)
@@ -65,5 +82,8 @@ bench-peer: build ## measure Bobbin and PostgreSQL in the same run (scripts/inst
 	cd test/bench && $(GO) run ./cmd/bobbin-bench --bobbin ../../$(BIN) --peer $(if $(DATA),--data $(abspath $(DATA))) --out ../../docs/benchmarks.md
 	scripts/bench-far $(FAR) >> docs/benchmarks.md
 
+deploy: ## deploy to AWS: STAGE=name, PARAMETERS="Name=value ..." (scripts/deploy says what it needs)
+	@scripts/deploy $(or $(STAGE),$(error say where: STAGE=name)) $(PARAMETERS)
+
 clean: ## remove what was built; stores stay
-	rm -rf bin
+	rm -rf bin dist
