@@ -88,6 +88,7 @@ func (c *console) newRoot() *cobra.Command {
 		c.newImport(),
 		c.newExport(),
 		c.newPurge(),
+		c.newCost(),
 		c.newVersion(),
 	)
 	root.SetHelpCommand(c.newHelp())

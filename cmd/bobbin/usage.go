@@ -65,6 +65,7 @@ var wanted = map[string]string{
 	"bool":     "true or false",
 	"duration": "a duration like 90s or 5m",
 	"int":      "a whole number",
+	"float64":  "a number",
 }
 
 // newHelp is the command that shows the help of another.
