@@ -14,7 +14,7 @@ var (
 	ColdPageFullTail = Calls{Get: 24}          // with an open, and a tail of 64 commits
 	ColdPost         = Calls{Get: 20, Put: 1}  // with an open
 	Checkpoint       = Calls{Get: 120, Put: 9} // of 64 commits, by a compactor with nothing local
-	IdleJanitor      = Calls{Get: 5, List: 3}  // of one partition, with nothing to do
+	IdleJanitor      = Calls{Get: 5, List: 4}  // of one partition, with nothing to do
 )
 
 // What the templates make, and a test in test/engine counts there.
