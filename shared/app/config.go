@@ -40,6 +40,8 @@ type Config struct {
 
 	Addr        string
 	MetricsAddr string // "" for no listener of its own
+	TLSCert     string // file of the certificate; "" for plain HTTP
+	TLSKey      string
 	Drain       time.Duration
 	MaxBody     int64 // bytes
 	MaxConns    int   // clients that are connected at once; 0 for what the system's limit on files allows
@@ -144,6 +146,12 @@ var options = []option{
 	}},
 	{ServeOptions, "metrics-addr", "HOST:PORT", "", "where to answer GET /metrics without a key (default: nowhere)", func(c *Config, s string) error {
 		return readAddr(&c.MetricsAddr, s)
+	}},
+	{ServeOptions, "tls-cert", "FILE", "", "certificate and its chain, in PEM, for HTTPS on --addr; read again when it changes (default: plain HTTP)", func(c *Config, s string) error {
+		return readFile(&c.TLSCert, s)
+	}},
+	{ServeOptions, "tls-key", "FILE", "", "private key of --tls-cert, in PEM", func(c *Config, s string) error {
+		return readFile(&c.TLSKey, s)
 	}},
 	{ServeOptions, "drain", "DURATION", "10s", "how long a stop waits for requests that are under way", func(c *Config, s string) error {
 		return readDuration(&c.Drain, s, 0, 10*time.Minute)
@@ -323,6 +331,9 @@ func (c *Config) check(set *pflag.FlagSet) (wrong []error) {
 	if c.Rate.Burst > 0 && c.Rate.PerSecond == 0 {
 		wrong = append(wrong, errors.New("--burst: without effect when --rate is 0"))
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		wrong = append(wrong, errors.New("--tls-cert, --tls-key: one goes with the other"))
+	}
 	roles := map[string]string{}
 	for _, role := range []struct {
 		flag string
@@ -343,6 +354,14 @@ func absolute(dir string) (string, error) {
 		return "", errors.New("want a folder")
 	}
 	return filepath.Abs(dir)
+}
+
+func readFile(into *string, name string) (err error) {
+	if strings.TrimSpace(name) == "" {
+		return errors.New("want a file")
+	}
+	*into, err = filepath.Abs(name)
+	return err
 }
 
 func readDB(c *Config, s string) error {

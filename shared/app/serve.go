@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ type Server struct {
 // no store behind; who calls meanwhile waits.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	warnOfShortKeys(&cfg, log)
+	secure, err := secureBy(&cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	listeners, err := listen(ctx, cfg.Addr, cfg.MetricsAddr)
 	if err != nil {
 		return nil, err
@@ -46,10 +51,13 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s.URL, s.failed = "http://"+dialable(listeners[0].Addr()), make(chan error, len(listeners))
+	if secure != nil {
+		s.URL = "https" + strings.TrimPrefix(s.URL, "http")
+	}
 	api := newAPI(&cfg, s.store, log)
-	s.serve(listeners[0], api, &cfg, log)
+	s.serve(listeners[0], secure, api, &cfg, log)
 	if len(listeners) > 1 {
-		s.serve(listeners[1], api.MetricsHandler(), &cfg, log)
+		s.serve(listeners[1], nil, api.MetricsHandler(), &cfg, log)
 	}
 	return s, nil
 }
@@ -146,11 +154,13 @@ func answerError(w http.ResponseWriter, status int, text, code string) {
 	fmt.Fprintf(w, `{"error":%q,"code":%q,"request_id":%q}`+"\n", text, code, w.Header().Get("X-Request-Id"))
 }
 
-// serve answers what arrives at a listener, in a goroutine that Stop ends.
-func (s *Server) serve(l net.Listener, h http.Handler, cfg *Config, log *slog.Logger) {
+// serve answers what arrives at a listener, in a goroutine that Stop ends. Without a
+// TLS configuration it speaks plain HTTP.
+func (s *Server) serve(l net.Listener, secure *tls.Config, h http.Handler, cfg *Config, log *slog.Logger) {
 	conns := newConnections(l, cfg.maxConns(), fresh)
 	server := &http.Server{
 		Handler:           h,
+		TLSConfig:         secure,
 		ReadHeaderTimeout: cfg.HeaderTimeout,
 		ReadTimeout:       cfg.ReadTimeout,
 		WriteTimeout:      cfg.WriteTimeout,
@@ -161,7 +171,12 @@ func (s *Server) serve(l net.Listener, h http.Handler, cfg *Config, log *slog.Lo
 	}
 	s.servers = append(s.servers, server)
 	go func() {
-		err := server.Serve(conns)
+		var err error
+		if secure == nil {
+			err = server.Serve(conns)
+		} else {
+			err = server.ServeTLS(conns, "", "")
+		}
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}
