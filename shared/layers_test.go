@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"shared/writer", "shared/replica", "shared/compactor", "shared/janitor", "shared/retention", "shared/branch", "shared/upgrade"},
 	{"shared/partition"},
 	{"shared/store", "shared/checkpoint", "shared/keyring", "shared/telemetry", "shared/catalog", "shared/access", "shared/job"},
-	{"shared/commitlog"},
+	{"shared/commitlog", "shared/doctor"},
 	{"shared/blob/s3blob", "shared/blob/fileblob", "shared/blob/memblob", "shared/seal/awskms", "shared/seal/localkeeper"},
 	{"shared/blob", "shared/seal", "shared/conversation"},
 	{"shared/chat", "shared/cost", "migrations"},

@@ -20,6 +20,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/commitlog"
+	"github.com/bobbindb/bobbin/shared/doctor"
 )
 
 // The exit codes.
@@ -106,6 +107,7 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, fs.ErrPermission), exitDenied, "run it as a user who may read and write there"},
 		{errors.Is(err, fs.ErrNotExist), exitFailed, "check the path"},
 		{errors.Is(err, syscall.ENOSPC), exitFailed, "make room on the disk"},
+		{errors.Is(err, doctor.ErrBroken), exitDamage, "keep no store there: run bobbin doctor, and use a local disk"},
 		{errors.Is(err, blob.ErrUnavailable), exitUnreachable, "check that the bucket can be reached, and try again"},
 		{errors.Is(err, blob.ErrNotStored), exitFailed, "check that the disk has room and can be written"},
 		{chat.KindOf(err) == chat.Busy, exitBusy, "try again in a moment"},

@@ -82,6 +82,7 @@ func (c *console) newRoot() *cobra.Command {
 		c.newServe(),
 		c.newInit(),
 		c.newStatus(),
+		c.newDoctor(),
 		c.newSmoke(),
 		c.newVerify(),
 		c.newBench(),

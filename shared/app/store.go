@@ -369,6 +369,9 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 	if err := confirm(ctx, bucket, cfg); !errors.Is(err, catalog.ErrNoStore) {
 		return false, err
 	}
+	if err := checkPromises(ctx, cfg); err != nil {
+		return false, err
+	}
 	s, err := catalog.New(cfg.partitions())
 	if err != nil {
 		return false, err

@@ -105,6 +105,7 @@ func TestBinary(t *testing.T) {
 		b.run(t, "smoke", "--url", url, "--backend-key", backendKey, "--frontend-key", frontendKey)
 	}
 
+	b.run(t, "doctor")
 	b.run(t, "init", "--partitions", "3")
 	killed, url := b.serve(t)
 	smoke(url)
