@@ -90,10 +90,11 @@ func (c *console) newRoot() *cobra.Command {
 		c.newExport(),
 		c.newPurge(),
 		c.newCost(),
+		c.newCompletion(),
 		c.newVersion(),
 	)
 	root.SetHelpCommand(c.newHelp())
-	addCompletion(root)
+	root.CompletionOptions.DisableDefaultCmd = true // completion is a command like the others
 	root.SetFlagErrorFunc(flagError)
 	root.SuggestionsMinimumDistance = 2 // letters
 	return root

@@ -83,26 +83,3 @@ func (c *console) newHelp() *cobra.Command {
 		},
 	}
 }
-
-// addCompletion adds the command that prints a script for a shell, which comes from
-// cobra.
-func addCompletion(root *cobra.Command) {
-	root.InitDefaultCompletionCmd("completion")
-	completion, _, err := root.Find([]string{"completion"})
-	if err != nil {
-		return
-	}
-	completion.Short = "Print a completion script for a shell"
-	var shells []string
-	for _, shell := range completion.Commands() {
-		shell.Args = noArgs
-		shells = append(shells, shell.Name())
-	}
-	completion.Args = func(*cobra.Command, []string) error { return nil }
-	completion.RunE = func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usage("say for which shell: %s", strings.Join(shells, ", "))
-		}
-		return usage("there is no script for %q: want %s", args[0], strings.Join(shells, ", "))
-	}
-}

@@ -78,6 +78,9 @@ const (
 	LogOptions    Group = "log"
 )
 
+// Groups are all of them.
+var Groups = []Group{StoreOptions, MakeOptions, TuningOptions, PurgeOptions, ServeOptions, LogOptions}
+
 // envPrefix begins the name of every environment variable that is read.
 const envPrefix = "BOBBIN_"
 
