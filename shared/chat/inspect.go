@@ -3,21 +3,22 @@ package chat
 import "context"
 
 // Inspector shows an operator what a store holds. It opens no text and returns no
-// value, so that nothing sealed, and nothing that should have been, leaves by it.
+// value, so that nothing sealed, and nothing that should have been, leaves by it. Each
+// answer shows at least what the position with it says of every partition it names.
 type Inspector interface {
 	// Stats counts the store, as of now.
-	Stats(ctx context.Context) (Stats, error)
+	Stats(ctx context.Context) (Stats, Position, error)
 
 	// Users lists the owners of every tenant, in the order of their keys. A cursor is a
 	// UserKey.
-	Users(ctx context.Context, c Cursor) (UserPage, error)
+	Users(ctx context.Context, c Cursor) (UserPage, Position, error)
 
 	// Keys lists the entries of one partition's database, in order. A cursor is a key in
 	// hex.
-	Keys(ctx context.Context, q KeyQuery) (KeyPage, error)
+	Keys(ctx context.Context, q KeyQuery) (KeyPage, Position, error)
 
 	// Key describes one entry. It returns ErrKeyNotFound when there is none.
-	Key(ctx context.Context, partition int, key []byte) (StoredKey, error)
+	Key(ctx context.Context, partition int, key []byte) (StoredKey, Position, error)
 }
 
 // ErrKeyNotFound: the partition has no such entry, or the store no such partition.

@@ -52,7 +52,8 @@ func (a *API) showStats(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	stats, err := in.Stats(x.r.Context())
+	stats, pos, err := in.Stats(x.r.Context())
+	x.at(pos)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,8 @@ func (a *API) listUsers(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	page, err := in.Users(x.r.Context(), cursor)
+	page, pos, err := in.Users(x.r.Context(), cursor)
+	x.at(pos)
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,8 @@ func (a *API) listKeys(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	page, err := in.Keys(x.r.Context(), q)
+	page, pos, err := in.Keys(x.r.Context(), q)
+	x.at(pos)
 	if err != nil {
 		return err
 	}
@@ -138,7 +141,8 @@ func (a *API) showKey(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	stored, err := in.Key(x.r.Context(), partition, key)
+	stored, pos, err := in.Key(x.r.Context(), partition, key)
+	x.at(pos)
 	if err != nil {
 		return err
 	}

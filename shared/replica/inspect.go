@@ -20,8 +20,7 @@ func (r *Replica) look(ctx context.Context, number int, use func(*partition.View
 }
 
 // Stats implements chat.Inspector.
-func (r *Replica) Stats(ctx context.Context) (chat.Stats, error) {
-	var out chat.Stats
+func (r *Replica) Stats(ctx context.Context) (out chat.Stats, pos chat.Position, err error) {
 	for number := range r.Partitions {
 		one := chat.PartitionStats{Partition: number}
 		err := r.look(ctx, number, func(v *partition.View) error {
@@ -33,31 +32,34 @@ func (r *Replica) Stats(ctx context.Context) (chat.Stats, error) {
 			return err
 		})
 		if err != nil {
-			return chat.Stats{}, err
+			return chat.Stats{}, chat.Position{}, err
 		}
+		pos.Branch = r.Partitions[number].Branch
+		pos.Seqs = append(pos.Seqs, chat.PartitionSeq{Partition: number, Seq: one.Seq})
 		out.Threads += one.Threads
 		out.Messages += one.Messages
 		out.Users += one.Users
 		out.Partitions = append(out.Partitions, one)
 	}
-	return out, nil
+	return out, pos, nil
 }
 
-// Users implements chat.Inspector.
-func (r *Replica) Users(ctx context.Context, c chat.Cursor) (page chat.UserPage, err error) {
+// Users implements chat.Inspector. Its position is that of the count, which is read
+// first: what is listed is as new, or newer.
+func (r *Replica) Users(ctx context.Context, c chat.Cursor) (page chat.UserPage, pos chat.Position, err error) {
+	stats, pos, err := r.Stats(ctx)
+	if err != nil {
+		return page, pos, err
+	}
 	at, err := r.userCursor(ctx, c)
 	if err != nil {
-		return page, err
+		return page, pos, err
 	}
 	owners, place, err := window(c, at, func(from, to []byte, reverse bool, n int) ([]store.OwnerAt, error) {
 		return r.owners(ctx, from, to, reverse, n)
 	})
 	if err != nil {
-		return page, err
-	}
-	stats, err := r.Stats(ctx)
-	if err != nil {
-		return page, err
+		return page, pos, err
 	}
 	page.Page = place
 	page.Total = int(stats.Users)
@@ -66,7 +68,7 @@ func (r *Replica) Users(ctx context.Context, c chat.Cursor) (page chat.UserPage,
 			Key: o.Hash, Owner: o.Owner.Owner, Created: o.Created, Threads: o.Open + o.Archived, Deleted: o.Deleted,
 		})
 	}
-	return page, nil
+	return page, pos, nil
 }
 
 // userCursor is the key of the owner that a page begins at, nil without one.
@@ -130,12 +132,13 @@ func (r *Replica) owners(ctx context.Context, from, to []byte, reverse bool, n i
 }
 
 // Keys implements chat.Inspector.
-func (r *Replica) Keys(ctx context.Context, q chat.KeyQuery) (page chat.KeyPage, err error) {
+func (r *Replica) Keys(ctx context.Context, q chat.KeyQuery) (page chat.KeyPage, pos chat.Position, err error) {
 	if q.Partition < 0 || q.Partition >= len(r.Partitions) {
-		return page, chat.ErrKeyNotFound
+		return page, pos, chat.ErrKeyNotFound
 	}
 	low, high := store.PrefixRange(q.Prefix)
 	err = r.look(ctx, q.Partition, func(v *partition.View) error {
+		pos = r.positionOf(q.Partition, v)
 		at, err := keyCursor(v, q)
 		if err != nil {
 			return err
@@ -155,7 +158,13 @@ func (r *Replica) Keys(ctx context.Context, q chat.KeyQuery) (page chat.KeyPage,
 		}
 		return err
 	})
-	return page, err
+	return page, pos, err
+}
+
+// positionOf is the position of a picture of one partition.
+func (r *Replica) positionOf(number int, v *partition.View) chat.Position {
+	seq := chat.PartitionSeq{Partition: number, Seq: uint64(v.Position().Seq)}
+	return chat.Position{Branch: r.Partitions[number].Branch, Seqs: []chat.PartitionSeq{seq}}
 }
 
 // keyCursor is the key that a page begins at, nil without one.
@@ -176,12 +185,13 @@ func keyCursor(v *partition.View, q chat.KeyQuery) ([]byte, error) {
 }
 
 // Key implements chat.Inspector.
-func (r *Replica) Key(ctx context.Context, number int, key []byte) (chat.StoredKey, error) {
+func (r *Replica) Key(ctx context.Context, number int, key []byte) (out chat.StoredKey, pos chat.Position, err error) {
 	if number < 0 || number >= len(r.Partitions) {
-		return chat.StoredKey{}, chat.ErrKeyNotFound
+		return out, pos, chat.ErrKeyNotFound
 	}
-	out := chat.StoredKey{Key: key, Kind: store.KindOf(key)}
-	err := r.look(ctx, number, func(v *partition.View) error {
+	out = chat.StoredKey{Key: key, Kind: store.KindOf(key)}
+	err = r.look(ctx, number, func(v *partition.View) error {
+		pos = r.positionOf(number, v)
 		value, ok, err := v.Get(key)
 		if err == nil && !ok {
 			err = chat.ErrKeyNotFound
@@ -189,7 +199,7 @@ func (r *Replica) Key(ctx context.Context, number int, key []byte) (chat.StoredK
 		out.Size = len(value)
 		return err
 	})
-	return out, err
+	return out, pos, err
 }
 
 // window reads the page that a cursor asks for: in ascending order, and without a

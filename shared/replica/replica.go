@@ -39,8 +39,7 @@ func (r *Replica) read(ctx context.Context, slot chat.Slot, opts chat.ReadOption
 	}
 	var pos chat.Position
 	err := p.Answer(ctx, fresh, func(v *partition.View) error {
-		seq := chat.PartitionSeq{Partition: p.Number, Seq: uint64(v.Position().Seq)}
-		pos = chat.Position{Branch: p.Branch, Seqs: []chat.PartitionSeq{seq}}
+		pos = r.positionOf(p.Number, v)
 		return use(v)
 	})
 	return pos, answerOf(err)

@@ -163,18 +163,20 @@ func (b broken) Revisions(context.Context, chat.Owner, chat.ThreadRef, chat.Mess
 	return chat.RevisionPage{}, chat.Position{}, b.err
 }
 
-func (b broken) Stats(context.Context) (chat.Stats, error) { return chat.Stats{}, b.err }
-
-func (b broken) Users(context.Context, chat.Cursor) (chat.UserPage, error) {
-	return chat.UserPage{}, b.err
+func (b broken) Stats(context.Context) (chat.Stats, chat.Position, error) {
+	return chat.Stats{}, chat.Position{}, b.err
 }
 
-func (b broken) Keys(context.Context, chat.KeyQuery) (chat.KeyPage, error) {
-	return chat.KeyPage{}, b.err
+func (b broken) Users(context.Context, chat.Cursor) (chat.UserPage, chat.Position, error) {
+	return chat.UserPage{}, chat.Position{}, b.err
 }
 
-func (b broken) Key(context.Context, int, []byte) (chat.StoredKey, error) {
-	return chat.StoredKey{}, b.err
+func (b broken) Keys(context.Context, chat.KeyQuery) (chat.KeyPage, chat.Position, error) {
+	return chat.KeyPage{}, chat.Position{}, b.err
+}
+
+func (b broken) Key(context.Context, int, []byte) (chat.StoredKey, chat.Position, error) {
+	return chat.StoredKey{}, chat.Position{}, b.err
 }
 
 // example is one answer that the description shows, and what its request is.
