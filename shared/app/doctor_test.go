@@ -8,25 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/bobbindb/bobbin/shared/app"
 	"github.com/bobbindb/bobbin/shared/doctor"
 )
-
-func configFor(t *testing.T, dir string) app.Config {
-	t.Helper()
-	set := pflag.NewFlagSet("doctor", pflag.ContinueOnError)
-	app.AddFlags(set, app.StoreOptions, app.MakeOptions)
-	if err := set.Parse([]string{"--db", dir}); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := app.Load(set, func(string) (string, bool) { return "", false })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
-}
 
 // tree is every file below a folder with its size and times.
 func tree(t *testing.T, dir string) map[string]string {
@@ -50,7 +34,7 @@ func tree(t *testing.T, dir string) map[string]string {
 
 func TestDoctorTouchesNothing(t *testing.T) {
 	dir := t.TempDir()
-	cfg := configFor(t, dir)
+	cfg := config(t, "--db", dir)
 	if _, err := app.InitStore(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +66,7 @@ func TestDoctorRemovesWhatAnotherLeft(t *testing.T) {
 	if err := os.Chtimes(dead, long, long); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := app.Doctor(t.Context(), configFor(t, dir)); err != nil {
+	if _, err := app.Doctor(t.Context(), config(t, "--db", dir)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dead); !errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +78,7 @@ func TestDoctorRemovesWhatAnotherLeft(t *testing.T) {
 }
 
 func TestDoctorWithoutAFolder(t *testing.T) {
-	if _, err := app.Doctor(t.Context(), configFor(t, filepath.Join(t.TempDir(), "absent"))); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := app.Doctor(t.Context(), config(t, "--db", filepath.Join(t.TempDir(), "absent"))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Doctor() = %v, want ErrNotExist", err)
 	}
 }

@@ -16,7 +16,7 @@ func TestDoctorOnAReadOnlyMount(t *testing.T) {
 		t.Skipf("cannot mount a small file system here: %v", err)
 	}
 	defer syscall.Unmount(dir, 0)
-	report, err := app.Doctor(t.Context(), configFor(t, dir))
+	report, err := app.Doctor(t.Context(), config(t, "--db", dir))
 	if err != nil {
 		t.Fatal(err)
 	}

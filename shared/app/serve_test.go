@@ -33,20 +33,27 @@ func serve(t *testing.T, args ...string) served {
 // start serves a store that the test stops.
 func start(t *testing.T, args ...string) served {
 	t.Helper()
+	cfg := config(t, append([]string{"--db", t.TempDir()}, args...)...)
+	s, err := app.Start(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return served{s}
+}
+
+// config is what serve is told by its flags. It listens on a free port.
+func config(t *testing.T, args ...string) app.Config {
+	t.Helper()
 	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
-	app.AddFlags(set, app.StoreOptions, app.MakeOptions, app.TuningOptions, app.ServeOptions, app.LogOptions)
-	if err := set.Parse(append([]string{"--db", t.TempDir(), "--addr", "127.0.0.1:0"}, args...)); err != nil {
+	app.AddFlags(set, app.Groups...)
+	if err := set.Parse(append([]string{"--addr", "127.0.0.1:0"}, args...)); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := app.Load(set, func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := app.Start(t.Context(), cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return served{s}
+	return cfg
 }
 
 // call sends a request; header names and values alternate.

@@ -203,6 +203,22 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	}
 }
 
+// A panic's own words may be a caller's: only the runtime's are logged.
+func TestPanicTextStaysOutOfTheLog(t *testing.T) {
+	var log bytes.Buffer
+	o, _ := newOptions()
+	o.Log = telemetry.NewLogger(&log, telemetry.LogJSON, slog.LevelInfo)
+	o.Admin.Health = func(context.Context) error { panic("SECRET") }
+	r := httptest.NewRequest("GET", "/admin/health", nil)
+	r.Header.Set("X-API-Key", "admin")
+	if got := serve(httpapi.New(o), r); got.Code != 500 {
+		t.Errorf("%d, want 500", got.Code)
+	}
+	if strings.Contains(log.String(), "SECRET") || !strings.Contains(log.String(), `"panic":"string"`) || !strings.Contains(log.String(), "api_test.go") {
+		t.Errorf("log is %s", log.String())
+	}
+}
+
 // TestLogHoldsNoContent runs a request of every kind with every log line on.
 //
 // covers: transport-15

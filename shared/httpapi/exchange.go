@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -86,11 +88,20 @@ func (x *exchange) panicked(p any) {
 		panic(p)
 	}
 	x.api.Log.LogAttrs(x.r.Context(), slog.LevelError, "handler panicked",
-		telemetry.RequestID(x.id), slog.String("route", x.route), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		telemetry.RequestID(x.id), slog.String("route", x.route), slog.String("panic", panicText(p)), slog.String("stack", string(debug.Stack())))
 	if x.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
 	x.fail(errInternal)
+}
+
+// panicText says what a panic is about as far as it cannot hold what a caller sent: the
+// runtime's own words, and of others the type. The stack says where.
+func panicText(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
 }
 
 // validRequestID reports whether an id may be echoed: 1 to 128 characters that need
