@@ -116,7 +116,7 @@ func TestEveryCommandIsInTheDocs(t *testing.T) {
 	if !slices.Equal(listed, names) {
 		t.Errorf("docs/cli.md lists %v, want %v", listed, names)
 	}
-	for _, name := range []string{"cli.md", "configuration.md", "admin.md"} {
+	for _, name := range []string{"cli.md", "configuration.md", "operations.md", "admin.md"} {
 		for _, used := range commandRef.FindAllStringSubmatch(readDoc(t, name), -1) {
 			if commands[used[1]] == nil {
 				t.Errorf("docs/%s says bobbin %s, which is no command", name, used[1])

@@ -20,9 +20,10 @@ import (
 
 // Server serves a store over HTTP.
 type Server struct {
-	URL     string
-	Keys    Keys
-	Created bool // the store was made now
+	URL        string
+	MetricsURL string // "" without a listener of its own
+	Keys       Keys
+	Created    bool // the store was made now
 
 	store   *Store
 	servers []*http.Server
@@ -57,6 +58,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	api := newAPI(&cfg, s.store, log)
 	s.serve(listeners[0], secure, api, &cfg, log)
 	if len(listeners) > 1 {
+		s.MetricsURL = "http://" + dialable(listeners[1].Addr()) + "/metrics"
 		s.serve(listeners[1], nil, api.MetricsHandler(), &cfg, log)
 	}
 	return s, nil
@@ -245,9 +247,10 @@ func (s *Server) announce(cfg Config, out ServeOutput) error {
 		return nil
 	}
 	return json.NewEncoder(out.Stdout).Encode(struct {
-		URL string `json:"url"`
+		URL        string `json:"url"`
+		MetricsURL string `json:"metrics_url,omitempty"`
 		Keys
-	}{s.URL, s.Keys})
+	}{s.URL, s.MetricsURL, s.Keys})
 }
 
 // welcome is what a person reads at the start: where the store is, and three requests
@@ -260,6 +263,9 @@ func (s *Server) welcome(cfg Config) string {
 	}
 	fmt.Fprintf(&b, "bobbin %s %s the store in %s\n", Version, did, strings.TrimPrefix(cfg.Bucket, folderScheme))
 	fmt.Fprintf(&b, "listening on %s\n", s.URL)
+	if s.MetricsURL != "" {
+		fmt.Fprintf(&b, "metrics on %s\n", s.MetricsURL)
+	}
 	key := s.Keys.Backend
 	if key == "" {
 		key = "<a backend key>"

@@ -135,6 +135,14 @@ func TestHTTPS(t *testing.T) {
 		c.Close()
 		t.Error("TLS 1.1 is spoken")
 	}
+	metrics, err := http.Get(s.MetricsURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer metrics.Body.Close()
+	if text, err := io.ReadAll(metrics.Body); err != nil || metrics.StatusCode != 200 || !strings.Contains(string(text), "bobbin_open_replicas 1") {
+		t.Errorf("metrics: %d, %v", metrics.StatusCode, err)
+	}
 	plain, err := http.Get("http" + strings.TrimPrefix(s.URL, "https") + "/healthz")
 	if err == nil {
 		defer plain.Body.Close()
