@@ -61,6 +61,7 @@ type Config struct {
 	AllowedOrigins []string
 	AllowedAddrs   []netip.Prefix
 
+	Traces    telemetry.Collector // without a URL there are none
 	LogLevel  slog.Level
 	LogFormat telemetry.LogFormat
 }
@@ -301,6 +302,12 @@ func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, 
 		wrong = append(wrong, errors.New("--db: say where the store lies (or set BOBBIN_DB)"))
 	}
 	c.fillIn()
+	if set.Lookup("addr") != nil {
+		var err error
+		if c.Traces, err = readTraces(lookup); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	wrong = append(wrong, c.check(set)...)
 	return c, errors.Join(wrong...)
 }

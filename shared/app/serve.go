@@ -119,6 +119,7 @@ func newAPI(cfg *Config, store *Store, log *slog.Logger) *httpapi.API {
 		Ready:        store.Ready,
 		Version:      Version,
 		Metrics:      store.Metrics,
+		Tracer:       store.tracer,
 		Log:          log,
 		Origins:      cfg.AllowedOrigins,
 		AllowedAddrs: cfg.AllowedAddrs,

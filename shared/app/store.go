@@ -39,6 +39,7 @@ type Store struct {
 
 	cfg        Config
 	log        *slog.Logger
+	tracer     *telemetry.Tracer // nil traces nothing
 	bucket     blob.Bucket
 	closer     func() error
 	work       *workDir // nil for a store opened only to be read
@@ -111,9 +112,16 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, log: log, closer: closer}
 	s.Metrics = telemetry.New(release(), time.Now)
-	s.bucket = telemetry.Bucket(bucket, s.Metrics)
+	if s.tracer, err = newTracer(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, closer())
+	}
+	s.closer = func() error {
+		s.endTraces()
+		return closer()
+	}
+	s.bucket = telemetry.Bucket(bucket, s.Metrics, s.tracer)
 	if s.Catalog, err = catalog.Read(ctx, s.bucket); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), closer())
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.closer())
 	}
 	return s, nil
 }
@@ -176,6 +184,7 @@ func (s *Store) openPartition(ctx context.Context, number int, use store.Use, di
 		Now:        time.Now,
 		Release:    Version,
 		Log:        s.log,
+		Tracer:     s.tracer,
 		ProofAge:   s.cfg.ProofAge,
 	})
 }
@@ -229,6 +238,7 @@ func (s *Store) startWriters() {
 			Hasher:    s.hasher(),
 			Log:       s.log,
 			Metrics:   s.Metrics.Partition(p.Number),
+			Tracer:    s.tracer,
 			Committed: loop.Committed,
 		}))
 	}
@@ -351,6 +361,16 @@ func (s *Store) Close(ctx context.Context) error {
 		errs = append(errs, s.work.remove())
 	}
 	return errors.Join(append(errs, s.closer())...)
+}
+
+// endTraces exports what is left to export. A collector that does not answer is no
+// failure of the store's.
+func (s *Store) endTraces() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.tracer.Close(ctx); err != nil {
+		s.log.Warn("traces were lost", slog.Any("cause", err))
+	}
 }
 
 // ErrForeignFolder: the folder holds something that is not a store.

@@ -27,6 +27,7 @@ type Options struct {
 
 	Version      string
 	Metrics      *telemetry.Metrics // nil counts for nobody
+	Tracer       *telemetry.Tracer  // nil traces nothing
 	Log          *slog.Logger       // nil logs nothing
 	Origins      []string           // allowed by CORS; "*" allows every one
 	AllowedAddrs []netip.Prefix     // who may connect; empty allows everyone
@@ -115,7 +116,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(errNotFound)
 		return
 	}
-	a.mux.ServeHTTP(x, r)
+	a.mux.ServeHTTP(x, x.r)
 }
 
 // admit makes the checks that come before the route.

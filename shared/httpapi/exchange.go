@@ -27,6 +27,7 @@ type exchange struct {
 	route string
 	meter *telemetry.HTTPRoute
 	calls *telemetry.Calls // to the bucket; nil before the route is known
+	span  *telemetry.Span  // nil when it is not traced
 	grant Grant
 	user  string     // as signed, or as a backend named it
 	query url.Values // parsed when first asked for
@@ -51,12 +52,20 @@ func (a *API) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x.id = a.NewRequestID()
 	}
 	w.Header()["X-Request-Id"] = []string{x.id}
+	if a.Tracer != nil && !isProbe(r.URL.Path) {
+		x.r, x.span = a.Tracer.Request(r, x.id)
+	}
 	if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
 		// The request may have had a Content-Length too, by which a proxy tells where it
 		// ends, and net/http does not say so. What follows is nobody's request.
 		w.Header()["Connection"] = []string{"close"}
 	}
 	return x
+}
+
+// isProbe reports whether a path is asked for again and again by machines that watch.
+func isProbe(path string) bool {
+	return path == "/metrics" || roomOf(path) == health
 }
 
 // end counts and logs the answer. A panic is answered like any internal error.
@@ -66,6 +75,7 @@ func (x *exchange) end() {
 	}
 	took := x.api.Now().Sub(x.began)
 	x.meter.Answered(x.status, took)
+	x.span.Answered(x.status)
 	if ctx := x.r.Context(); x.api.Log.Enabled(ctx, slog.LevelDebug) {
 		x.api.Log.LogAttrs(ctx, slog.LevelDebug, "request answered", telemetry.RequestID(x.id),
 			slog.String("route", x.route), slog.Int("status", x.status), slog.Duration("took", took))

@@ -61,6 +61,7 @@ func (a *API) newMux() *http.ServeMux {
 		mux.HandleFunc(route.Method+" "+route.Path, func(w http.ResponseWriter, r *http.Request) {
 			x := w.(*exchange)
 			x.r, x.meter, x.route = x.counted(r), meter, route.Name
+			x.span.Route(route.Name, route.Method, route.Path)
 			if err := route.handle(a, x); err != nil {
 				x.fail(err)
 			}

@@ -54,6 +54,9 @@ const maxHydrations = 3
 // hydrate opens a manifest's checkpoint and replays the log; nil stands for the newest
 // manifest. Where the janitor was faster than we were it starts over on the newest.
 func (p *Partition) hydrate(ctx context.Context, m *checkpoint.Manifest) (next *hydrated, err error) {
+	ctx, span := p.Tracer.Start(ctx, "hydrate")
+	span.Set("partition", int64(p.Number))
+	defer func() { span.End(err) }()
 	for try := range maxHydrations {
 		if m == nil || try > 0 {
 			newest, readErr := p.readManifest(ctx, nil)
@@ -101,7 +104,7 @@ func (p *Partition) hydrateOn(ctx context.Context, m *checkpoint.Manifest) (*hyd
 	if next.opened, err = p.openObject(ctx, m, object); err != nil {
 		return nil, err
 	}
-	if err := next.Apply(tail.Commits...); err != nil {
+	if err := p.replay(ctx, next, tail.Commits); err != nil {
 		next.release()
 		return nil, err
 	}
@@ -113,6 +116,14 @@ func (p *Partition) hydrateOn(ctx context.Context, m *checkpoint.Manifest) (*hyd
 		}
 	}
 	return next, nil
+}
+
+// replay applies the log's tail to a database that was opened.
+func (p *Partition) replay(ctx context.Context, next *hydrated, commits []*commitlog.Commit) (err error) {
+	_, span := p.Tracer.Start(ctx, "replay")
+	span.Set("commits", int64(len(commits)))
+	defer func() { span.End(err) }()
+	return next.Apply(commits...)
 }
 
 // settle makes the bucket's answer that the log ends at n count, before anything of

@@ -21,6 +21,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/commitlog"
 	"github.com/bobbindb/bobbin/shared/store"
+	"github.com/bobbindb/bobbin/shared/telemetry"
 )
 
 // Options says which partition to open, and how.
@@ -42,6 +43,7 @@ type Options struct {
 	Now     func() time.Time
 	Release string
 	Log     *slog.Logger
+	Tracer  *telemetry.Tracer // nil traces nothing
 
 	ProofAge time.Duration // how long a proof is fresh; 0 means 5 minutes
 	Timeout  time.Duration // of one probe, with all that it finds, or one reopening; 0 means 10 s

@@ -216,9 +216,9 @@ func (p *Partition) probeAll() {
 }
 
 // probeToEnd applies commits until there are no more. It does not end with who asked,
-// but what it asks the bucket for is counted as theirs.
+// but what it asks the bucket for is counted, and traced, as theirs.
 func (p *Partition) probeToEnd(asked context.Context) error {
-	ctx, cancel := context.WithTimeout(telemetry.CarryCalls(p.life, asked), p.Timeout)
+	ctx, cancel := context.WithTimeout(telemetry.Carry(p.life, asked), p.Timeout)
 	defer cancel()
 	for {
 		if more, err := p.probe(ctx); err != nil || !more {

@@ -10,10 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Bucket returns a bucket whose calls m counts. It is a blob.Folder if inner is one.
-func Bucket(inner blob.Bucket, m *Metrics) blob.Bucket {
+// Bucket returns a bucket whose calls m counts, and t traces within what is traced; a nil
+// t does not. It is a blob.Folder if inner is one.
+func Bucket(inner blob.Bucket, m *Metrics, t *Tracer) blob.Bucket {
 	b := &bucket{
 		inner:  inner,
+		tracer: t,
 		get:    m.operation("get"),
 		rng:    m.operation("get_range"),
 		put:    m.operation("put"),
@@ -64,27 +66,44 @@ func outcomeOf(err error) outcome {
 
 // operation counts the calls of one operation.
 type operation struct {
+	span    string // the name of one
 	calls   [outcomes]prometheus.Counter
 	latency prometheus.Observer
 }
 
 func (m *Metrics) operation(name string) *operation {
-	o := &operation{latency: m.bucketLatency.WithLabelValues(name)}
+	o := &operation{span: "bucket " + name, latency: m.bucketLatency.WithLabelValues(name)}
 	for i, outcome := range outcomeNames {
 		o.calls[i] = m.bucketCalls.WithLabelValues(name, outcome)
 	}
 	return o
 }
 
-func (o *operation) done(ctx context.Context, began time.Time, err error) {
-	took := time.Since(began)
-	o.calls[outcomeOf(err)].Inc()
-	o.latency.Observe(took.Seconds())
-	countCall(ctx, took)
+// call is one call under way.
+type call struct {
+	*operation
+	ctx   context.Context
+	began time.Time
+	span  *Span
+}
+
+// begin begins a call. Its context is for the call itself.
+func (o *operation) begin(ctx context.Context, t *Tracer, key string) (context.Context, call) {
+	inner, span := t.within(ctx, o.span, key)
+	return inner, call{o, ctx, time.Now(), span}
+}
+
+func (c *call) done(err error) {
+	took, outcome := time.Since(c.began), outcomeOf(err)
+	c.calls[outcome].Inc()
+	c.latency.Observe(took.Seconds())
+	countCall(c.ctx, took)
+	c.span.done(outcome)
 }
 
 type bucket struct {
 	inner  blob.Bucket
+	tracer *Tracer
 	get    *operation
 	rng    *operation
 	put    *operation
@@ -95,37 +114,37 @@ type bucket struct {
 var _ blob.Bucket = (*bucket)(nil)
 
 func (b *bucket) Get(ctx context.Context, key string) (blob.Object, error) {
-	began := time.Now()
+	ctx, c := b.get.begin(ctx, b.tracer, key)
 	object, err := b.inner.Get(ctx, key)
-	b.get.done(ctx, began, err)
+	c.done(err)
 	return object, err
 }
 
 func (b *bucket) GetRange(ctx context.Context, key string, offset, size int64) (blob.Object, error) {
-	began := time.Now()
+	ctx, c := b.rng.begin(ctx, b.tracer, key)
 	object, err := b.inner.GetRange(ctx, key, offset, size)
-	b.rng.done(ctx, began, err)
+	c.done(err)
 	return object, err
 }
 
 func (b *bucket) Put(ctx context.Context, key string, body []byte, when blob.Condition) (blob.Info, error) {
-	began := time.Now()
+	ctx, c := b.put.begin(ctx, b.tracer, key)
 	info, err := b.inner.Put(ctx, key, body, when)
-	b.put.done(ctx, began, err)
+	c.done(err)
 	return info, err
 }
 
 func (b *bucket) List(ctx context.Context, opts blob.ListOptions) (blob.Listing, error) {
-	began := time.Now()
+	ctx, c := b.list.begin(ctx, b.tracer, opts.Prefix)
 	listing, err := b.inner.List(ctx, opts)
-	b.list.done(ctx, began, err)
+	c.done(err)
 	return listing, err
 }
 
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	began := time.Now()
+	ctx, c := b.remove.begin(ctx, b.tracer, key)
 	err := b.inner.Delete(ctx, key)
-	b.remove.done(ctx, began, err)
+	c.done(err)
 	return err
 }
 
@@ -140,30 +159,30 @@ type folder struct {
 var _ blob.Folder = (*folder)(nil)
 
 func (f *folder) Unchanged(key string, tag blob.ETag) bool {
-	began := time.Now()
+	_, c := f.look.begin(context.Background(), nil, key)
 	same := f.inner.Unchanged(key, tag)
-	f.look.done(context.Background(), began, nil)
+	c.done(nil)
 	return same
 }
 
 func (f *folder) OpenFile(key string) (*os.File, error) {
-	began := time.Now()
+	_, c := f.open.begin(context.Background(), nil, key)
 	file, err := f.inner.OpenFile(key)
-	f.open.done(context.Background(), began, err)
+	c.done(err)
 	return file, err
 }
 
 func (f *folder) PutFile(ctx context.Context, key, path string) (blob.Info, error) {
-	began := time.Now()
+	ctx, c := f.put.begin(ctx, f.tracer, key)
 	info, err := f.inner.PutFile(ctx, key, path)
-	f.put.done(ctx, began, err)
+	c.done(err)
 	return info, err
 }
 
 func (f *folder) LinkFile(key, path string) error {
-	began := time.Now()
+	_, c := f.link.begin(context.Background(), nil, key)
 	err := f.inner.LinkFile(key, path)
-	f.link.done(context.Background(), began, err)
+	c.done(err)
 	return err
 }
 

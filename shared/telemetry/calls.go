@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Calls counts the bucket calls that were made for one request alone. What is shared,
@@ -26,11 +28,14 @@ func WithCalls(ctx context.Context, c *Calls) context.Context {
 	return context.WithValue(ctx, callsKey{}, c)
 }
 
-// CarryCalls returns ctx with the counter of another context, if that has one: for work
-// that is one request's but does not end with it.
-func CarryCalls(ctx, from context.Context) context.Context {
+// Carry returns ctx with the counter and the span of another context, if that has them:
+// for work that is one request's but does not end with it.
+func Carry(ctx, from context.Context) context.Context {
 	if c, ok := from.Value(callsKey{}).(*Calls); ok {
-		return WithCalls(ctx, c)
+		ctx = WithCalls(ctx, c)
+	}
+	if span := trace.SpanFromContext(from); span.IsRecording() {
+		ctx = trace.ContextWithSpan(ctx, span)
 	}
 	return ctx
 }

@@ -10,13 +10,13 @@ import (
 )
 
 func TestCalls(t *testing.T) {
-	b := telemetry.Bucket(memblob.New(time.Now), telemetry.New(telemetry.Release{}, nil))
+	b := telemetry.Bucket(memblob.New(time.Now), telemetry.New(telemetry.Release{}, nil), nil)
 	var mine, other telemetry.Calls
 	ctx := telemetry.WithCalls(t.Context(), &mine)
 	b.Get(ctx, "a") // failures count too
-	b.Get(telemetry.CarryCalls(context.Background(), ctx), "b")
+	b.Get(telemetry.Carry(context.Background(), ctx), "b")
 	b.Get(t.Context(), "c")
-	b.Get(telemetry.CarryCalls(t.Context(), t.Context()), "d")
+	b.Get(telemetry.Carry(t.Context(), t.Context()), "d")
 	b.Get(telemetry.WithCalls(t.Context(), &other), "e")
 	if mine.Number() != 2 || other.Number() != 1 {
 		t.Errorf("%d and %d calls, want 2 and 1", mine.Number(), other.Number())

@@ -1,7 +1,7 @@
-// Package telemetry counts and times what a store does, and writes its log.
+// Package telemetry counts, times and traces what a store does, and writes its log.
 //
 // A Metrics has a registry of its own. Packages that are measured say what they want
 // to be told by in small interfaces of their own; the types here happen to fulfil them.
 // Whoever is measured often holds a child (HTTPRoute, Partition) whose labels were
-// resolved once. No metric and no log line holds a text, a title or a user.
+// resolved once. No metric, no span and no log line holds a text, a title or a user.
 package telemetry

@@ -31,7 +31,7 @@ func everything(t *testing.T) *telemetry.Metrics {
 	m.CacheMiss()
 	m.KeeperCall("unwrap", errors.New("no"))
 	m.ReplicaOpened()
-	telemetry.Bucket(folder{}, m).Get(t.Context(), "k")
+	telemetry.Bucket(folder{}, m, nil).Get(t.Context(), "k")
 	return m
 }
 

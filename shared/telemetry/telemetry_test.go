@@ -132,7 +132,7 @@ func TestBucketOutcomes(t *testing.T) {
 		if err != nil {
 			inner.err = fmt.Errorf("do it: %w", err)
 		}
-		b := telemetry.Bucket(inner, m)
+		b := telemetry.Bucket(inner, m, nil)
 		if _, ok := b.(blob.Folder); ok {
 			t.Error("a bucket became a folder")
 		}
@@ -153,7 +153,7 @@ func TestBucketOutcomes(t *testing.T) {
 
 func TestFolderStaysFolder(t *testing.T) {
 	m := telemetry.New(telemetry.Release{}, nil)
-	f, ok := telemetry.Bucket(folder{bucket{blob.ErrNotExist}}, m).(blob.Folder)
+	f, ok := telemetry.Bucket(folder{bucket{blob.ErrNotExist}}, m, nil).(blob.Folder)
 	if !ok {
 		t.Fatal("a folder is no folder any more")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/commitlog"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/store"
+	"github.com/bobbindb/bobbin/shared/telemetry"
 )
 
 // Options bounds a writer. Zero values mean the defaults.
@@ -34,7 +35,8 @@ type Options struct {
 	// Committed is called after every commit, with what lies after the newest
 	// checkpoint now; nil for nobody.
 	Committed func(tail partition.Tail)
-	Metrics   Metrics // nil for nobody
+	Metrics   Metrics           // nil for nobody
+	Tracer    *telemetry.Tracer // nil traces nothing
 }
 
 // Metrics is who counts what a writer does.
@@ -84,6 +86,7 @@ type Writer struct {
 // request is one command on its way.
 type request struct {
 	cmd    *chat.Command
+	origin telemetry.Origin
 	size   int
 	answer chan answer // has room for one
 
@@ -114,7 +117,7 @@ func New(part *partition.Partition, opts Options) *Writer {
 
 // Do implements chat.Writer.
 func (w *Writer) Do(ctx context.Context, cmd *chat.Command) (chat.Result, error) {
-	r := &request{cmd: cmd, size: sizeOf(cmd), answer: make(chan answer, 1)}
+	r := &request{cmd: cmd, origin: w.Tracer.OriginOf(ctx), size: sizeOf(cmd), answer: make(chan answer, 1)}
 	if !w.enqueue(r) {
 		return chat.Result{}, chat.ErrBusy
 	}
@@ -225,8 +228,9 @@ func (w *Writer) gather() []*request {
 type attempt struct {
 	batch    []*request
 	tries    int
-	open     bool // a commit that holds the batch may be in a history that was lost sight of
-	reopened bool // for a table that was gone
+	open     bool  // a commit that holds the batch may be in a history that was lost sight of
+	reopened bool  // for a table that was gone
+	err      error // that it ended in, for whoever traces it
 }
 
 // commit decides a batch and makes it durable, again and again where others commit
@@ -235,7 +239,10 @@ type attempt struct {
 func (w *Writer) commit(batch []*request) {
 	ctx, cancel := context.WithTimeout(context.Background(), w.Deadline)
 	defer cancel()
-	for a := (&attempt{batch: batch}); ; a.tries++ {
+	ctx, span := w.trace(ctx, batch)
+	a := &attempt{batch: batch}
+	defer func() { span.Set("tries", int64(a.tries)+1); span.End(a.err) }()
+	for ; ; a.tries++ {
 		settled, err := w.try(ctx, a)
 		switch {
 		case settled:
@@ -249,6 +256,21 @@ func (w *Writer) commit(batch []*request) {
 		}
 		w.pause(ctx, a.tries)
 	}
+}
+
+// trace begins the span of a batch, within those of the requests that are in it.
+func (w *Writer) trace(ctx context.Context, batch []*request) (context.Context, *telemetry.Span) {
+	if w.Tracer == nil {
+		return ctx, nil
+	}
+	origins := make([]telemetry.Origin, len(batch))
+	for i, r := range batch {
+		origins[i] = r.origin
+	}
+	ctx, span := w.Tracer.StartFor(ctx, "commit", origins)
+	span.Set("partition", int64(w.part.Number))
+	span.Set("commands", int64(len(batch)))
+	return ctx, span
 }
 
 // pause spreads those who met more than once.
@@ -301,6 +323,7 @@ func (w *Writer) try(ctx context.Context, a *attempt) (settled bool, err error) 
 		w.Committed(w.part.Tail())
 		return true, nil
 	case errors.Is(err, commitlog.ErrUnknown):
+		a.err = err
 		w.unknown(a.batch, err)
 		return true, nil
 	case errors.Is(err, commitlog.ErrLost), errors.Is(err, commitlog.ErrBehind):
@@ -436,6 +459,7 @@ func (w *Writer) unknown(batch []*request, cause error) {
 // fail answers a batch of which nothing was stored now. Of a command that was stored
 // before, or may have been, that would be half of the truth.
 func (w *Writer) fail(a *attempt, err error) {
+	a.err = err
 	w.Log.Warn("commit refused", "error", err, "partition", w.part.Number, "commands", len(a.batch))
 	for _, r := range a.batch {
 		refusal := err

@@ -36,7 +36,7 @@ func TestCacheIsCounted(t *testing.T) {
 	read := func() {
 		t.Helper()
 		p, err := partition.Open(t.Context(), partition.Options{
-			Bucket: telemetry.Bucket(bucket, metrics), Store: s, Branch: s.Branch, Use: store.Lazy, BlockCache: 1 << 20,
+			Bucket: telemetry.Bucket(bucket, metrics, nil), Store: s, Branch: s.Branch, Use: store.Lazy, BlockCache: 1 << 20,
 			Chunks: chunks, Now: time.Now, Release: "test", Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
