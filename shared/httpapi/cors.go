@@ -12,12 +12,14 @@ func newCORS(origins []string) cors {
 	return cors{origins: origins, any: slices.Contains(origins, "*")}
 }
 
-const (
-	corsMethods = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
-	corsAllowed = "Authorization,Content-Type,X-API-Key,X-User-ID,X-User-Signature,X-Request-Id,Idempotency-Key," +
-		"If-Match,If-None-Match,traceparent,Bobbin-Consistency,Bobbin-Min-Position"
-	corsExposed = "ETag,Location,Bobbin-Position,X-Request-Id,Retry-After,Server-Timing"
-	corsMaxAge  = "600"
+// The values are shared by every answer and never changed.
+var (
+	corsVary    = []string{"Origin"}
+	corsMethods = []string{"GET,POST,PUT,DELETE,PATCH,OPTIONS"}
+	corsAllowed = []string{"Authorization,Content-Type,X-API-Key,X-User-ID,X-User-Signature,X-Request-Id,Idempotency-Key," +
+		"If-Match,If-None-Match,traceparent,Bobbin-Consistency,Bobbin-Min-Position"}
+	corsExposed = []string{"ETag,Location,Bobbin-Position,X-Request-Id,Retry-After,Server-Timing"}
+	corsMaxAge  = []string{"600"}
 )
 
 // mark tells the browser what an allowed origin may do. Every answer of a store with
@@ -27,14 +29,14 @@ func (c cors) mark(x *exchange) {
 		return
 	}
 	h := x.w.Header()
-	h.Add("Vary", "Origin")
+	h["Vary"] = corsVary
 	origin := first(x.r.Header, "Origin")
 	if origin == "" || !c.any && !slices.Contains(c.origins, origin) {
 		return
 	}
-	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Allow-Methods", corsMethods)
-	h.Set("Access-Control-Allow-Headers", corsAllowed)
-	h.Set("Access-Control-Expose-Headers", corsExposed)
-	h.Set("Access-Control-Max-Age", corsMaxAge)
+	h["Access-Control-Allow-Origin"] = []string{origin}
+	h["Access-Control-Allow-Methods"] = corsMethods
+	h["Access-Control-Allow-Headers"] = corsAllowed
+	h["Access-Control-Expose-Headers"] = corsExposed
+	h["Access-Control-Max-Age"] = corsMaxAge
 }
