@@ -39,9 +39,6 @@ type FS struct {
 
 var _ vfs.FS = (*FS)(nil)
 
-// Disk is the machine's own file system, as the local one of an FS.
-func Disk() vfs.FS { return vfs.Default }
-
 // Memory is a local file system that ends with the process.
 func Memory() vfs.FS { return vfs.NewMem() }
 
