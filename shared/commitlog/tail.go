@@ -19,11 +19,13 @@ type Tail struct {
 
 // The bounds of one round of a cold reader, whose requests are sent in parallel.
 const (
-	firstEnds  = 4  // block ends asked for in the first round, beside the next seq
-	secondEnds = 2  // in the second, beside a search of the next block
-	maxEnds    = 24 // in a later one: they double while the log goes on
-	maxMissing = 32 // commits fetched that nobody carried
-	ways       = 4  // probes within a block
+	firstEnds  = 4   // block ends asked for in the first round, beside the next seq
+	secondEnds = 2   // in the second, beside a search of the next block
+	maxEnds    = 24  // in a later one: they double while the log goes on
+	maxMissing = 32  // commits fetched that nobody carried
+	folderNext = 16  // commits asked for in the second round on a folder
+	folderMost = 256 // in a later one: they double while the log goes on
+	ways       = 4   // probes within a block
 )
 
 // Tail reads every commit after one whose hash is given; that of seq 0 is Genesis. It
@@ -35,7 +37,7 @@ const (
 // behind the floor there may be nothing to find. ErrBehind means that a commit which
 // must be there is gone.
 func (l *Log) Tail(ctx context.Context, after Seq, hash Hash) (Tail, error) {
-	s := search{log: l, after: after, top: after, have: map[Seq]*Commit{}, carries: map[Seq]int{}, ends: firstEnds}
+	s := search{log: l, after: after, top: after, have: map[Seq]*Commit{}, carries: map[Seq]int{}, ends: firstEnds, ahead: folderNext}
 	probes, missing := s.first(), []Seq(nil)
 	s.ends = secondEnds
 	for {
@@ -71,12 +73,13 @@ type search struct {
 	bound   Seq         // the least seq above top known to be absent, 0 for none
 	date    time.Time   // of the answer about bound
 	ends    int         // block ends to ask for while there is no bound
+	ahead   Seq         // commits to ask for while there is no bound, on a folder
 }
 
 // first says what to ask for when nothing is known.
 func (s *search) first() []Seq {
 	asked := []Seq{s.top + 1}
-	if s.log.folder {
+	if s.log.folder != nil {
 		return asked
 	}
 	return s.blockEnds(asked, s.top+1)
@@ -101,9 +104,12 @@ func (s *search) probes() []Seq {
 	switch {
 	case s.bound == next:
 		return nil
-	case s.log.folder && s.bound == 0:
-		return consecutive(next, blockSize) // a look is cheap, and decoding takes both cores
-	case s.log.folder:
+	case s.log.folder != nil && s.bound == 0:
+		// A look is cheap, and decoding takes every core.
+		asked := consecutive(next, s.ahead)
+		s.ahead = min(2*s.ahead, folderMost)
+		return asked
+	case s.log.folder != nil:
 		return consecutive(next, s.bound-next)
 	case s.bound != 0:
 		return within(next, s.bound)
@@ -208,10 +214,14 @@ func (s *search) round(ctx context.Context, probes, missing []Seq) error {
 // ask sends requests in parallel.
 func (l *Log) ask(ctx context.Context, seqs []Seq) ([]answer, error) {
 	out := make([]answer, len(seqs))
+	read := l.fetch
+	if len(seqs) == 1 {
+		read = l.Get // a single look is likely to find nothing
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i, seq := range seqs {
 		group.Go(func() error {
-			c, carried, date, err := l.Get(ctx, seq)
+			c, carried, date, err := read(ctx, seq)
 			if err != nil && !errors.Is(err, blob.ErrNotExist) {
 				return err
 			}
@@ -246,7 +256,7 @@ func (l *Log) Range(ctx context.Context, from, to Seq) ([]*Commit, error) {
 	group.SetLimit(16)
 	for i := range out {
 		group.Go(func() (err error) {
-			out[i], _, _, err = l.Get(ctx, from+Seq(i))
+			out[i], _, _, err = l.fetch(ctx, from+Seq(i))
 			return err
 		})
 	}
