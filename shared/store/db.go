@@ -64,7 +64,8 @@ type DB struct {
 
 	mu       sync.Mutex // serializes Apply
 	position Position
-	budget   int64 // bytes of one batch that still fit a memtable
+	newest   *picture // of position, nil until somebody looks
+	budget   int64    // bytes of one batch that still fit a memtable
 	room     blockRoom
 }
 
@@ -200,7 +201,9 @@ func (l logger) Fatalf(format string, args ...any) {
 
 // Close closes the database. What was not flushed is in the log.
 func (db *DB) Close() error {
-	err := db.pebble.Close()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	err := errors.Join(db.moveOn(), db.pebble.Close())
 	db.room.close()
 	return err
 }
@@ -287,7 +290,7 @@ func (db *DB) applyBatch(commits []*commitlog.Commit) (n int, err error) {
 		db.room.look(db.pebble)
 	}
 	db.position = at
-	return n, nil
+	return n, db.moveOn()
 }
 
 func addOps(batch *pebble.Batch, c *commitlog.Commit) error {

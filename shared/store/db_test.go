@@ -364,6 +364,41 @@ func TestReopen(t *testing.T) {
 }
 
 // What a Get returns is the caller's to keep.
+// Views of one position stand on one snapshot, which lasts as long as the last of them
+// and shows nothing that was applied later. (Closing a database fails while one is open.)
+func TestViewsShareASnapshot(t *testing.T) {
+	db := open(t, Options{Genesis: genesis})
+	commits := history(2)
+	if err := db.Apply(commits[0]); err != nil {
+		t.Fatalf("Apply() = %v", err)
+	}
+	first, second := db.View(), db.View()
+	if first.snapshot != second.snapshot {
+		t.Error("two views of one position stand on two snapshots")
+	}
+	if err := db.Apply(commits[1]); err != nil {
+		t.Fatalf("Apply() = %v", err)
+	}
+	wantLast := func(v *View, at Position, last string) {
+		t.Helper()
+		if got, ok, err := v.Get([]byte("last")); err != nil || !ok || string(got) != last || v.Position() != at {
+			t.Errorf("Get(last) = %q, %t, %v at %+v, want %q at %+v", got, ok, err, v.Position(), last, at)
+		}
+	}
+	third := db.View()
+	wantLast(third, after(commits[1]), "2")
+	for _, v := range []*View{second, first} {
+		wantLast(v, after(commits[0]), "1")
+		if err := v.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	}
+	wantLast(third, after(commits[1]), "2")
+	if err := third.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+}
+
 func TestGetIsACopy(t *testing.T) {
 	db := open(t, Options{Genesis: genesis})
 	first := extend(Position{Hash: genesis}, set("a", "one"))

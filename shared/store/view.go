@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -17,24 +18,50 @@ type Reader interface {
 }
 
 // View is a consistent picture of the database at one position.
-type View struct {
+type View struct{ *picture }
+
+// picture is a snapshot that the views of one position share. To make and to close one
+// takes a lock that all of Pebble goes by.
+type picture struct {
 	snapshot *pebble.Snapshot
 	harm     *harm
 	at       Position
+	refs     atomic.Int64 // the views, and the database while it stands at the position
+}
+
+func (p *picture) release() error {
+	if p.refs.Add(-1) > 0 {
+		return nil
+	}
+	return p.snapshot.Close()
 }
 
 // View takes a picture. Close it soon: it keeps old versions alive.
 func (db *DB) View() *View {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	return &View{snapshot: db.pebble.NewSnapshot(), harm: db.harm, at: db.position}
+	if db.newest == nil {
+		db.newest = &picture{snapshot: db.pebble.NewSnapshot(), harm: db.harm, at: db.position}
+		db.newest.refs.Store(1)
+	}
+	db.newest.refs.Add(1)
+	return &View{db.newest}
+}
+
+// moveOn lets go of the newest picture, which is to be of the past. mu is held.
+func (db *DB) moveOn() error {
+	last := db.newest
+	if db.newest = nil; last == nil {
+		return nil
+	}
+	return last.release()
 }
 
 // Position is the last commit in the view.
 func (v *View) Position() Position { return v.at }
 
 // Close lets go of the view.
-func (v *View) Close() error { return v.snapshot.Close() }
+func (v *View) Close() error { return v.release() }
 
 // Get implements Reader.
 func (v *View) Get(key []byte) ([]byte, bool, error) { return get(v.snapshot, v.harm, key) }
