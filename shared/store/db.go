@@ -258,7 +258,7 @@ func (db *DB) Apply(commits ...*commitlog.Commit) error {
 // applyBatch applies as many of the commits as one batch holds, at least one, or passes
 // over those that are applied already. It returns how many are done with.
 func (db *DB) applyBatch(commits []*commitlog.Commit) (n int, err error) {
-	batch := db.pebble.NewBatch()
+	batch := db.pebble.NewBatchWithSize(db.batchSize(commits))
 	defer func() { err = errors.Join(err, batch.Close()) }()
 	at := db.position
 	for ; n < len(commits); n++ {
@@ -291,6 +291,21 @@ func (db *DB) applyBatch(commits []*commitlog.Commit) (n int, err error) {
 	}
 	db.position = at
 	return n, db.moveOn()
+}
+
+// batchSize is about how many bytes a batch of the commits takes: one that is made for
+// them is not copied while it grows.
+func (db *DB) batchSize(commits []*commitlog.Commit) int {
+	const perOp = 8 // kind and lengths
+	size := int64(64)
+	for _, c := range commits {
+		add := c.Bytes() + perOp*int64(len(c.Ops))
+		if size > 64 && size+add > db.budget {
+			break
+		}
+		size += add
+	}
+	return int(size)
 }
 
 func addOps(batch *pebble.Batch, c *commitlog.Commit) error {
