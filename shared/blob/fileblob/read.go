@@ -55,7 +55,7 @@ func (b *Bucket) read(ctx context.Context, key string, part func(*os.File, os.Fi
 		if !errors.Is(err, blob.ErrUnavailable) {
 			answer.Date = b.now()
 		}
-		return answer, fmt.Errorf("get %s: %w", key, err)
+		return answer, &getError{key, err}
 	}
 	defer f.Close()
 	object, err := part(f, info)
@@ -65,6 +65,16 @@ func (b *Bucket) read(ctx context.Context, key string, part func(*os.File, os.Fi
 	object.Size, object.Date = info.Size(), b.now()
 	return object, nil
 }
+
+// getError is the error of a read. What every strong read waits for is that a commit
+// is absent, so the text is not made before somebody wants it.
+type getError struct {
+	key string
+	err error
+}
+
+func (e *getError) Error() string { return "get " + e.key + ": " + e.err.Error() }
+func (e *getError) Unwrap() error { return e.err }
 
 // open opens the object of a valid key and sees to it that its name is on disk.
 func (b *Bucket) open(key string) (*os.File, os.FileInfo, error) {
