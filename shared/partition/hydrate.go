@@ -76,36 +76,34 @@ func (p *Partition) hydrate(ctx context.Context, m *checkpoint.Manifest) (next *
 	return nil, err
 }
 
-// hydrateOn opens a manifest's checkpoint and replays the log onto it. The checkpoint
-// object and the tail are asked for at the same time.
-func (p *Partition) hydrateOn(ctx context.Context, m *checkpoint.Manifest) (*hydrated, error) {
-	var object *checkpoint.Object
+// hydrateOn opens a manifest's checkpoint and replays the log onto it. The checkpoint is
+// opened while the tail is read.
+func (p *Partition) hydrateOn(ctx context.Context, m *checkpoint.Manifest) (_ *hydrated, err error) {
+	next := &hydrated{manifest: m, proof: m.Date}
+	defer func() {
+		if err != nil && next.opened != nil {
+			next.release()
+		}
+	}()
+	group, together := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		next.opened, err = p.openCheckpoint(together, m)
+		return err
+	})
 	var tail commitlog.Tail
 	sent := p.Now()
-	group, together := errgroup.WithContext(ctx)
-	if m.Checkpoint != "" {
-		group.Go(func() (err error) {
-			object, err = checkpoint.Load(together, p.Bucket, m.Checkpoint)
-			return err
-		})
-	}
 	group.Go(func() (err error) {
 		tail, err = p.log.Tail(together, m.Seq, m.Hash)
+		next.end = p.replied(sent, tail.Date)
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	next := &hydrated{manifest: m, proof: m.Date, end: p.replied(sent, tail.Date)}
 	if err := p.settle(ctx, next, m.Seq+commitlog.Seq(len(tail.Commits))); err != nil {
 		return nil, err
 	}
-	var err error
-	if next.opened, err = p.openObject(ctx, m, object); err != nil {
-		return nil, err
-	}
 	if err := p.replay(ctx, next, tail.Commits); err != nil {
-		next.release()
 		return nil, err
 	}
 	for _, c := range tail.Commits {
@@ -145,8 +143,14 @@ func (p *Partition) settle(ctx context.Context, next *hydrated, n commitlog.Seq)
 	return nil
 }
 
-// openObject opens a checkpoint's database in a fresh directory.
-func (p *Partition) openObject(ctx context.Context, m *checkpoint.Manifest, object *checkpoint.Object) (_ *opened, err error) {
+// openCheckpoint opens the database of a manifest's checkpoint in a fresh directory.
+func (p *Partition) openCheckpoint(ctx context.Context, m *checkpoint.Manifest) (_ *opened, err error) {
+	var object *checkpoint.Object
+	if m.Checkpoint != "" {
+		if object, err = checkpoint.Load(ctx, p.Bucket, m.Checkpoint); err != nil {
+			return nil, err
+		}
+	}
 	local, dir := checkpoint.Memory(), "db"
 	if p.Dir != "" {
 		local, dir = checkpoint.Disk(), filepath.Join(p.Dir, fmt.Sprintf("p%03d-%d", p.Number, p.opens.Add(1)))
