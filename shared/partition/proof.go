@@ -83,7 +83,7 @@ var errBehind = errors.New("behind the floor")
 //
 // Only an answer that n is the end makes the proof younger: that somebody's commit n+1
 // is there says nothing about the floor, and who met one every few minutes would never
-// look at it. changing is held.
+// look at it. changing is held by whoever is going to apply what the answer brought.
 func (p *Partition) confirm(ctx context.Context, n commitlog.Seq, a reply, end bool) error {
 	p.mu.Lock()
 	m, stale := p.manifest, p.stale(p.proof, a.date)

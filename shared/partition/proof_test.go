@@ -2,6 +2,7 @@ package partition_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -378,4 +379,49 @@ func TestManifestNotToBeServed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowLook is a folder whose next look at an object that may be unchanged waits.
+type slowLook struct {
+	blob.Folder
+	next atomic.Pointer[chan struct{}] // is received from once, then sent to
+}
+
+func (s *slowLook) Unchanged(key string, tag blob.ETag) bool {
+	if gate := s.next.Swap(nil); gate != nil {
+		*gate <- struct{}{}
+		<-*gate
+	}
+	return s.Folder.Unchanged(key, tag)
+}
+
+// Readers who find nothing new do not wait for each other's look at the manifest.
+func TestFolderReadersDoNotQueue(t *testing.T) {
+	w := &world{T: t}
+	folder, err := fileblob.Open(t.TempDir(), fileblob.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	w.bucket = folder
+	w.create()
+	slow := &slowLook{Folder: folder}
+	p := w.open(slow)
+	defer p.Close()
+	w.commit(p, "a")
+	gate, read := make(chan struct{}), make(chan struct{})
+	slow.next.Store(&gate)
+	go func() {
+		defer close(read)
+		w.reads(p, strong, "a")
+	}()
+	<-gate
+	w.reads(p, strong, "a")
+	q := w.open(folder)
+	defer q.Close()
+	w.commit(q, "b")
+	w.reads(p, strong, "b")
+	gate <- struct{}{}
+	<-read
+	w.reads(p, strong, "b")
 }

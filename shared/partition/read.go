@@ -180,7 +180,7 @@ func (p *Partition) Probe(ctx context.Context) error {
 		p.work.Add(1)
 		p.mu.Unlock()
 		defer p.work.Done()
-		return p.probeToEnd(ctx) // two calls of the system: less than waiting for another's
+		return p.probeHere(ctx) // two calls of the system: less than waiting for another's
 	}
 	if p.next == nil {
 		p.next = &round{done: make(chan struct{})}
@@ -215,6 +215,15 @@ func (p *Partition) probeAll() {
 	}
 }
 
+// probeHere is probeToEnd on a folder. The look that finds nothing, as nearly every one
+// does, needs no bound.
+func (p *Partition) probeHere(asked context.Context) error {
+	if more, err := p.probe(telemetry.CarryCalls(p.life, asked)); err != nil || !more {
+		return err
+	}
+	return p.probeToEnd(asked)
+}
+
 // probeToEnd applies commits until there are no more. It does not end with who asked,
 // but what it asks the bucket for is counted, and traced, as theirs.
 func (p *Partition) probeToEnd(asked context.Context) error {
@@ -241,11 +250,19 @@ func (p *Partition) probe(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	got := p.replied(sent, date)
+	if absent {
+		// There is nothing to apply, so readers do not wait for each other's look.
+		if err := p.confirm(ctx, n, got, true); !errors.Is(err, errBehind) {
+			return false, err
+		}
+	}
 
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	switch err := p.confirm(ctx, n, got, absent); {
 	case errors.Is(err, errBehind) && p.Position().Seq == n:
+		ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+		defer cancel()
 		return false, p.reopen(ctx)
 	case errors.Is(err, errBehind):
 		return true, nil // somebody reopened meanwhile
