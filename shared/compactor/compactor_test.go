@@ -297,6 +297,74 @@ func TestLoop(t *testing.T) {
 	w.Check()
 }
 
+// A long tail ends a rest once it was as long as the checkpoint, but not the rest after a
+// failure.
+func TestLongTail(t *testing.T) {
+	w := inMemory(t)
+	faults := blobtest.NewFaults(w.Bucket, nil)
+	p := w.Process(faults, store.Live)
+	r, taken := newRest(), make(chan error, 10)
+	took := time.Second
+	loop := compactor.StartLoop(p, compactor.LoopOptions{
+		Options: w.options(), After: r.after, Long: 1,
+		Taken: func(_ compactor.Result, err error) {
+			w.Clock.Advance(took)
+			taken <- err
+		},
+	})
+	commit := func() {
+		for range 64 {
+			w.Commit(p, 1)
+			loop.Committed(p.Tail())
+		}
+	}
+	wait := func(want time.Duration) {
+		t.Helper()
+		if got := <-r.asked; got != want {
+			t.Errorf("rests %s, want %s", got, want)
+		}
+	}
+	end := func(want error) {
+		t.Helper()
+		if err := <-taken; !errors.Is(err, want) {
+			t.Errorf("taken: %v, want %v", err, want)
+		}
+	}
+	commit()
+	end(nil)
+	wait(10 * time.Second)
+	commit()
+	wait(time.Second)
+	if len(taken) != 0 {
+		t.Error("a checkpoint began before its time")
+	}
+	took = 0
+	r.over <- time.Time{}
+	end(nil)
+	wait(10 * time.Second)
+	faults.Decide(func(c blobtest.Call) blobtest.Fault {
+		if c.Op == blobtest.Put && strings.Contains(c.Key, "/checkpoints/") {
+			return blobtest.Denied
+		}
+		return blobtest.None
+	})
+	commit() // the last one took no time: the next begins at once
+	end(blob.ErrDenied)
+	wait(10 * time.Second)
+	commit()
+	if len(taken) != 0 {
+		t.Error("what failed was tried again at once")
+	}
+	faults.Decide(nil)
+	r.over <- time.Time{}
+	end(nil)
+	wait(10 * time.Second)
+	if err := loop.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Check()
+}
+
 // A loop asks at 64 commits and each further multiple, and at each 4 MiB.
 func TestCommitted(t *testing.T) {
 	w := inMemory(t)

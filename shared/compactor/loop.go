@@ -18,7 +18,8 @@ const (
 // LoopOptions says how a loop takes checkpoints.
 type LoopOptions struct {
 	Options
-	Every time.Duration                        // at most one checkpoint in this time; 0 means 10 s
+	Every time.Duration                        // at most one checkpoint in this time, but for a long tail; 0 means 10 s
+	Long  int64                                // bytes of a tail that does not wait for Every; 0 means 16 MiB
 	After func(time.Duration) <-chan time.Time // nil for time.After
 	Log   *slog.Logger
 	Taken func(Result, error) // called after each checkpoint, taken or not; nil for nobody
@@ -26,6 +27,7 @@ type LoopOptions struct {
 
 const (
 	defaultEvery = 10 * time.Second
+	defaultLong  = 16 << 20
 	maxRetry     = 5 * time.Minute
 )
 
@@ -35,6 +37,7 @@ type Loop struct {
 	LoopOptions
 	part   *partition.Partition
 	asked  chan struct{} // has room for one
+	long   chan struct{} // the tail is long, or was; has room for one
 	stop   chan struct{} // closed by Close
 	done   chan struct{} // closed when the goroutine has ended
 	cancel context.CancelFunc
@@ -49,6 +52,9 @@ func StartLoop(p *partition.Partition, opts LoopOptions) *Loop {
 	if opts.Every <= 0 {
 		opts.Every = defaultEvery
 	}
+	if opts.Long <= 0 {
+		opts.Long = defaultLong
+	}
 	if opts.After == nil {
 		opts.After = time.After
 	}
@@ -60,6 +66,7 @@ func StartLoop(p *partition.Partition, opts LoopOptions) *Loop {
 		LoopOptions: opts,
 		part:        p,
 		asked:       make(chan struct{}, 1),
+		long:        make(chan struct{}, 1),
 		stop:        make(chan struct{}),
 		done:        make(chan struct{}),
 		cancel:      cancel,
@@ -79,19 +86,26 @@ func (l *Loop) Committed(tail partition.Tail) {
 	if more {
 		l.Ask()
 	}
+	if tail.Bytes >= l.Long {
+		signal(l.long)
+	}
 }
 
 // Ask asks for a checkpoint and returns at once. Any number of them before the next one
 // begins come to one.
-func (l *Loop) Ask() {
+func (l *Loop) Ask() { signal(l.asked) }
+
+func signal(to chan<- struct{}) {
 	select {
-	case l.asked <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
 
-// run serves what is asked. After a checkpoint it rests, so that under load one holds
-// whatever was written meanwhile; after a failure it tries again by itself.
+// run serves what is asked. After a checkpoint it rests, so that one holds whatever was
+// written meanwhile; after a failure it tries again by itself. A rest ends early where the
+// tail is long, once it was as long as the checkpoint before it: a process that is killed
+// under load leaves little to replay, and one is under way at most half of the time.
 func (l *Loop) run(ctx context.Context) {
 	defer close(l.done)
 	for retry := time.Duration(0); ; {
@@ -102,17 +116,46 @@ func (l *Loop) run(ctx context.Context) {
 			case <-l.asked:
 			}
 		}
-		rest := l.After(max(l.Every, retry))
+		began, over := l.Now(), l.After(max(l.Every, retry))
+		long := l.long
 		if err := l.take(ctx); err == nil {
 			retry = 0
 		} else {
-			retry = min(max(l.Every, 2*retry), maxRetry)
+			retry, long = min(max(l.Every, 2*retry), maxRetry), nil
 			l.Log.Warn("checkpoint was not taken", "error", err, "partition", l.part.Number)
+		}
+		ended := l.Now()
+		if !l.rest(over, long, ended.Add(ended.Sub(began))) {
+			return
+		}
+	}
+}
+
+// rest waits until the rest is over, or the tail is long and the time given has come. It
+// returns false when the loop is to end.
+func (l *Loop) rest(over <-chan time.Time, long <-chan struct{}, earliest time.Time) bool {
+	for {
+		select {
+		case <-l.stop:
+			return false
+		case <-over:
+			return true
+		case <-long:
+		}
+		if l.part.Tail().Bytes < l.Long {
+			continue // it was, before the checkpoint
+		}
+		left := earliest.Sub(l.Now())
+		if left <= 0 {
+			return true
 		}
 		select {
 		case <-l.stop:
-			return
-		case <-rest:
+			return false
+		case <-over:
+			return true
+		case <-l.After(left):
+			return true
 		}
 	}
 }
