@@ -78,6 +78,7 @@ func openWriter(ctx context.Context, cfg Config, log *slog.Logger, start func(*S
 	if err := s.openPartitions(ctx, s.liveUse(), s.work.path); err != nil {
 		return nil, errors.Join(err, s.work.remove(), s.closer())
 	}
+	s.work.tidy()
 	start(s)
 	return s, nil
 }

@@ -14,6 +14,7 @@ import (
 // workDir is one process's own directory for open databases. It is of no worth once
 // the process is gone: whoever starts next removes it.
 type workDir struct {
+	root  string
 	path  string
 	lock  *os.File
 	sweep sync.WaitGroup // what removes the directories of others
@@ -21,8 +22,7 @@ type workDir struct {
 
 const workName = ".work"
 
-// newWorkDir makes a directory under parent and removes those of processes that ended
-// without doing so.
+// newWorkDir makes a directory under parent.
 func newWorkDir(parent string) (*workDir, error) {
 	root := filepath.Join(parent, workName)
 	if err := os.MkdirAll(root, 0o700); err != nil {
@@ -36,17 +36,18 @@ func newWorkDir(parent string) (*workDir, error) {
 	for tries := 0; err != nil && tries < 3; tries++ {
 		w, err = claim(root)
 	}
-	if err != nil {
-		return nil, err
-	}
-	w.sweep.Go(func() { removeAbandoned(root) }) // a start does not wait for it
-	return w, nil
+	return w, err
 }
+
+// tidy removes, in the background, the directories of processes that ended without doing
+// so. Whoever starts opens the store first: a killed process leaves hundreds of files, and
+// their removal takes the disk and a core.
+func (w *workDir) tidy() { w.sweep.Go(func() { removeAbandoned(w.root) }) }
 
 // claim makes a directory under a lock, which lies beside it and is held before the
 // directory is there.
 func claim(root string) (*workDir, error) {
-	w := &workDir{path: filepath.Join(root, strings.ToLower(rand.Text())[:12])}
+	w := &workDir{root: root, path: filepath.Join(root, strings.ToLower(rand.Text())[:12])}
 	var err error
 	if w.lock, err = os.OpenFile(w.path+".lock", os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return nil, fmt.Errorf("make working directory: %w", err)
