@@ -29,8 +29,8 @@ const (
 	// Lazy: a reader over tables that are fetched on first touch. It never compacts
 	// and never touches a table that no read needs.
 	Lazy
-	// Compact: a compactor over such tables. Small levels keep small what a
-	// checkpoint has to upload.
+	// Compact: a compactor over such tables. Its levels keep small what a checkpoint
+	// has to upload and few what a cold reader has to fetch.
 	Compact
 )
 
@@ -145,7 +145,6 @@ func pebbleOptions(o Options, h *harm) *pebble.Options {
 		L0CompactionThreshold:       4,
 		L0CompactionFileThreshold:   1000,
 		L0StopWritesThreshold:       1000,
-		LBaseMaxBytes:               1 << 20,
 		Logger:                      logger{o.Log},
 		MaxOpenFiles:                4096,
 		EventListener: &pebble.EventListener{
@@ -179,8 +178,32 @@ func pebbleOptions(o Options, h *harm) *pebble.Options {
 		opts.DisableTableStats = true
 	case Compact:
 		opts.DisableTableStats = true
+		shapeForUploads(opts)
 	}
 	return opts
+}
+
+// shapeForUploads sets the levels for checkpoints that follow a few dozen commits each,
+// where every table that a compaction writes is uploaded, and every level is a table or
+// two that a cold page fetches.
+//
+// A level of m times the one above is rewritten about m/2 times as a byte passes it, if
+// its tables are small beside it, and m times if they are not. So many levels, each six
+// times the one above, write less than few at Pebble's default of ten. What they cost a
+// reader is won back twice: a flush is merged into the first level at once, which is
+// small enough for that, so that a checkpoint has nothing in level 0; and above the last
+// level tables are of a size that a reader fetches by one GET, index and data together.
+// The last level holds nearly everything: its tables are large, for each has its entry in
+// every checkpoint object.
+func shapeForUploads(opts *pebble.Options) {
+	const whole, large = 1 << 20, 4 << 20
+	opts.L0CompactionThreshold = 2 // Pebble compares it with twice the depth
+	opts.LBaseMaxBytes = 256 << 10
+	opts.Experimental.LevelMultiplier = 6
+	for i := 1; i < len(opts.TargetFileSizes)-1; i++ {
+		opts.TargetFileSizes[i] = whole
+	}
+	opts.TargetFileSizes[len(opts.TargetFileSizes)-1] = large
 }
 
 // logger hands Pebble's complaints to ours. A fatal one panics: the process has no

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -343,6 +345,58 @@ func TestCheckpointUnderWrites(t *testing.T) {
 }
 
 // Without a flush nothing survives: the log is the truth.
+// TestCompactShape holds what the levels of a compactor's database are for: that a
+// checkpoint of a few dozen small commits uploads little, and that nothing is left in
+// level 0, where every table is one more that a cold reader fetches.
+func TestCompactShape(t *testing.T) {
+	db := open(t, Options{Use: Compact, Genesis: genesis})
+	random := rand.NewChaCha8([32]byte{1})
+	write := func(n int) (bytes uint64) {
+		commits := make([]*commitlog.Commit, n)
+		at := db.Position()
+		for i := range commits {
+			var key [8]byte
+			var value [1 << 10]byte
+			random.Read(key[:])
+			random.Read(value[:])
+			commits[i] = extend(at, set(string(key[:]), string(value[:])))
+			at, bytes = after(commits[i]), bytes+uint64(len(key)+len(value))
+		}
+		if err := db.Apply(commits...); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for !db.Quiet() {
+			if t.Context().Err() != nil {
+				t.Fatal("compactions do not end")
+			}
+			runtime.Gosched()
+		}
+		if n := db.pebble.Metrics().Levels[0].TablesCount; n != 0 {
+			t.Fatalf("level 0 has %d tables after everything was compacted, want 0", n)
+		}
+		return bytes
+	}
+	written := func() (bytes uint64) {
+		for _, level := range db.pebble.Metrics().Levels {
+			bytes += level.TableBytesFlushed + level.TableBytesCompacted
+		}
+		return bytes
+	}
+	for range 20 {
+		write(1000)
+	}
+	before, committed := written(), uint64(0)
+	for range 100 {
+		committed += write(64)
+	}
+	if got := float64(written()-before) / float64(committed); got > 15 {
+		t.Errorf("%.1f bytes were written for each committed, want at most 15", got)
+	}
+}
+
 func TestReopen(t *testing.T) {
 	fs := vfs.NewMem()
 	db, err := Open(Options{FS: fs, Dir: "db", Genesis: genesis})

@@ -7,16 +7,20 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/compactor"
 	"github.com/bobbindb/bobbin/shared/job"
 	"github.com/bobbindb/bobbin/shared/partition"
@@ -122,78 +126,157 @@ func Text(r *mathrand.ChaCha8) []byte {
 	return append(base64.StdEncoding.AppendEncode(b, raw), '"')
 }
 
-// Fill posts messages of 1 KB over some threads, 10 in a command, and takes a
-// checkpoint whenever some more bytes are in the log. It returns the threads.
+// Fill posts messages of 1 KB over some threads and takes a checkpoint whenever some more
+// are in the log. Most go in thread by thread, as what is at rest was written; the last
+// seventh is scattered over all threads, or the upper levels of the database would stand
+// empty. What no checkpoint needs any more is swept away. It returns the threads.
 func Fill(ctx context.Context, bucket blob.Bucket, s *catalog.Store, messages, threads int) ([]chat.ThreadID, error) {
+	ids, err := createThreads(ctx, bucket, s, threads)
+	if err != nil {
+		return nil, err
+	}
+	const round = 64 << 10
+	random := mathrand.NewChaCha8([32]byte{1})
+	var work []job
+	gathered := 0
+	for j := range jobs(messages, ids) {
+		work, gathered = append(work, j), gathered+j.messages
+		if gathered < round {
+			continue
+		}
+		if err := fillRound(ctx, bucket, s, work, random); err != nil {
+			return nil, err
+		}
+		work, gathered = work[:0], 0
+	}
+	return ids, fillRound(ctx, bucket, s, work, random)
+}
+
+// job is one command of a fill.
+type job struct {
+	thread   chat.ThreadID
+	messages int
+}
+
+// jobs are the commands of a fill, in their order.
+func jobs(messages int, threads []chat.ThreadID) iter.Seq[job] {
+	const most, scattered = 100, 5 // messages in a command
+	rest := messages / len(threads) * 6 / 7
+	return func(yield func(job) bool) {
+		for _, id := range threads {
+			for left := rest; left > 0; left -= most {
+				if !yield(job{id, min(most, left)}) {
+					return
+				}
+			}
+		}
+		for i, left := 0, messages-rest*len(threads); left > 0; i, left = i+1, left-scattered {
+			if !yield(job{threads[i%len(threads)], min(scattered, left)}) {
+				return
+			}
+		}
+	}
+}
+
+// caller is the owner of all threads of a fill.
+var caller = chat.Call{Caller: chat.Owner{User: "u1"}}
+
+func createThreads(ctx context.Context, bucket blob.Bucket, s *catalog.Store, n int) ([]chat.ThreadID, error) {
 	e, err := Open(ctx, bucket, s)
 	if err != nil {
 		return nil, err
 	}
-	caller := chat.Owner{User: "u1"}
-	var ids []chat.ThreadID
-	for i := range threads {
-		r, err := e.Service.CreateThread(ctx, chat.Call{Caller: caller}, chat.NewThread{Title: fmt.Sprint("thread ", i)})
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, r.Thread)
-	}
-	random := mathrand.NewChaCha8([32]byte{1})
-	const round = 64 << 10
-	for done := 0; done < messages; done += round {
-		if err := e.post(ctx, caller, ids, min(round, messages-done), random); err != nil {
-			return nil, err
-		}
-		if err := e.Close(); err != nil {
-			return nil, err
-		}
-		for p := range s.Partitions() {
-			if _, err := Compact(ctx, bucket, s, p); err != nil {
-				return nil, err
-			}
-		}
-		if e, err = Open(ctx, bucket, s); err != nil {
-			return nil, err
-		}
-	}
-	return ids, e.Close()
-}
-
-// post posts n messages, 10 in a command, to one thread after the other.
-func (e *Engine) post(ctx context.Context, caller chat.Owner, ids []chat.ThreadID, n int, random *mathrand.ChaCha8) error {
-	const batch, parallel = 10, 32
-	type job struct {
-		thread chat.ThreadID
-		posts  []chat.Post
-	}
-	work := make(chan job)
-	errs := make(chan error, parallel)
-	var wg sync.WaitGroup
-	for range parallel {
-		wg.Go(func() {
-			var failed error
-			for j := range work {
-				if failed == nil {
-					_, failed = e.Service.PostMessages(ctx, chat.Call{Caller: caller}, chat.ThreadRef{ID: j.thread}, j.posts)
-				}
-			}
-			errs <- failed
+	ids := make([]chat.ThreadID, n)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for i := range ids {
+		group.Go(func() error {
+			r, err := e.Service.CreateThread(ctx, caller, chat.NewThread{Title: fmt.Sprint("thread ", i)})
+			ids[i] = r.Thread
+			return err
 		})
 	}
-	for done := 0; done < n; done += batch {
-		posts := make([]chat.Post, min(batch, n-done))
+	return ids, errors.Join(group.Wait(), e.Close())
+}
+
+// parallel is how many commands of a fill are under way at a time.
+const parallel = 64
+
+// fillRound posts what the jobs say, takes checkpoints and sweeps.
+func fillRound(ctx context.Context, bucket blob.Bucket, s *catalog.Store, work []job, random *mathrand.ChaCha8) error {
+	e, err := Open(ctx, bucket, s)
+	if err != nil {
+		return err
+	}
+	group, together := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, j := range work {
+		posts := make([]chat.Post, j.messages)
 		for i := range posts {
 			posts[i].Body = Text(random)
 		}
-		work <- job{ids[done/batch%len(ids)], posts}
+		group.Go(func() error {
+			_, err := e.Service.PostMessages(together, caller, chat.ThreadRef{ID: j.thread}, posts)
+			return err
+		})
 	}
-	close(work)
-	wg.Wait()
-	close(errs)
-	for err := range errs {
+	if err := errors.Join(group.Wait(), e.Close()); err != nil {
+		return err
+	}
+	for p := range s.Partitions() {
+		if _, err := Compact(ctx, bucket, s, p); err != nil {
+			return err
+		}
+	}
+	return Sweep(ctx, bucket, s)
+}
+
+// Sweep deletes tables, checkpoints, segments and commits that the newest checkpoint of a
+// store that stands still does not need, as a janitor would days later.
+func Sweep(ctx context.Context, bucket blob.Bucket, s *catalog.Store) error {
+	keep := map[string]bool{}
+	prefixes := []string{"tables/"}
+	for p := range s.Partitions() {
+		prefix := catalog.Prefix(s.Branch, p)
+		m, err := checkpoint.Read(ctx, bucket, prefix)
 		if err != nil {
+			return err
+		}
+		keep[m.Checkpoint] = true
+		object, err := checkpoint.Load(ctx, bucket, m.Checkpoint)
+		if err != nil {
+			return err
+		}
+		for i := range object.Tables {
+			keep[object.Tables[i].Key()] = true
+		}
+		prefixes = append(prefixes, prefix+"/checkpoints/", prefix+"/segments/", prefix+"/log/")
+	}
+	for _, prefix := range prefixes {
+		if err := sweep(ctx, bucket, prefix, keep); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func sweep(ctx context.Context, bucket blob.Bucket, prefix string, keep map[string]bool) error {
+	opts := blob.ListOptions{Prefix: prefix}
+	for {
+		page, err := bucket.List(ctx, opts)
+		if err != nil {
+			return err
+		}
+		for _, entry := range page.Entries {
+			if opts.After = entry.Key; keep[entry.Key] {
+				continue
+			}
+			if err := bucket.Delete(ctx, entry.Key); err != nil {
+				return err
+			}
+		}
+		if !page.More {
+			return nil
+		}
+	}
 }
