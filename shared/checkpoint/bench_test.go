@@ -59,7 +59,7 @@ func BenchmarkCompactDatabase(b *testing.B) {
 	up := prepare(b, inner, 60000, 1000)
 	b.SetBytes(up.TableBytes)
 	for b.Loop() {
-		_, db := restoreIn(b, checkpoint.FSOptions{Bucket: far(inner), Local: vfs.Default}, up.Key, b.TempDir()+"/replica")
+		_, db := restoreIn(b, checkpoint.FSOptions{Bucket: far(inner), Local: checkpoint.Disk()}, up.Key, b.TempDir()+"/replica")
 		for i := 0; i < 60000; i += 100 {
 			fill(b, db, i, i+1, 1000)
 		}

@@ -9,3 +9,14 @@ const ChunkSize = chunkSize
 
 // DecodeBody reads what Body returns.
 func DecodeBody(b []byte) (*Object, error) { return decodeBody(b) }
+
+// OnTheirWay is how many tables of which something is being fetched.
+func (f *FS) OnTheirWay() int {
+	f.fetch.mu.Lock()
+	defer f.fetch.mu.Unlock()
+	tables := map[string]bool{}
+	for id := range f.fetch.flights {
+		tables[id.table] = true
+	}
+	return len(tables)
+}

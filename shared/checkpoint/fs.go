@@ -31,6 +31,7 @@ type FS struct {
 
 	mu     sync.Mutex
 	names  map[string]*Table // by cleaned path
+	looked map[*Table]bool   // those opened for other than reading in order
 	sorted []*Table          // those with known bounds by smallest key; nil when names changed
 	tailed *Table            // whose tail was asked for last
 
@@ -70,6 +71,7 @@ func NewFS(opts FSOptions) *FS {
 		bucket: opts.Bucket,
 		folder: folder,
 		names:  make(map[string]*Table),
+		looked: make(map[*Table]bool),
 		fetch: &fetcher{
 			bucket:  opts.Bucket,
 			cache:   opts.Cache,
@@ -178,13 +180,20 @@ func (f *FS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	if f.folder != nil {
 		return f.openInPlace(table, opts)
 	}
-	return &remoteFile{
-		fs:         f,
-		fetch:      f.fetch,
-		table:      table,
-		id:         table.id(),
-		sequential: slices.Contains(opts, vfs.SequentialReadsOption),
-	}, nil
+	sequential := slices.Contains(opts, vfs.SequentialReadsOption)
+	if !sequential {
+		f.mu.Lock()
+		f.looked[table] = true
+		f.mu.Unlock()
+	}
+	return &remoteFile{fs: f, fetch: f.fetch, table: table, id: table.id(), sequential: sequential}, nil
+}
+
+// opened reports whether a table was opened for other than reading in order.
+func (f *FS) opened(t *Table) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.looked[t]
 }
 
 func (f *FS) openInPlace(table *Table, opts []vfs.OpenOption) (vfs.File, error) {

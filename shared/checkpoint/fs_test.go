@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -297,6 +298,7 @@ func TestNames(t *testing.T) {
 	for name, local := range map[string]func(t *testing.T) (vfs.FS, string){
 		"in memory": func(*testing.T) (vfs.FS, string) { return vfs.NewMem(), "" },
 		"on disk":   func(t *testing.T) (vfs.FS, string) { return vfs.Default, t.TempDir() + "/" },
+		"unsynced":  func(t *testing.T) (vfs.FS, string) { return checkpoint.Disk(), t.TempDir() + "/" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs, root := local(t)
@@ -414,4 +416,57 @@ func TestTailsAhead(t *testing.T) {
 			t.Errorf("%d GETs after %d tables, want %d", got, i+1, want)
 		}
 	}
+}
+
+// A reader in order has what it will read fetched across the ends of tables, as far as
+// those were opened before, as a compaction does; at one that was not it may end.
+func TestReaderInOrderLooksPast(t *testing.T) {
+	const c = checkpoint.ChunkSize
+	for name, want := range map[string]struct {
+		opened int // tables that were
+		ahead  int // others on their way when the first byte was read
+	}{
+		"all were opened": {9, 6},
+		"only itself was": {1, 1},
+		"three were":      {3, 3},
+		"itself was not":  {0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket := memblob.New(time.Now)
+			object, _ := rawTables(t, bucket, 4*c, 4*c, 4*c, 4*c, 4*c, 4*c, 4*c, 4*c, 4*c)
+			for i := range object.Tables {
+				table := &object.Tables[i]
+				table.Smallest, table.Largest = []byte{'a' + byte(i), '0'}, []byte{'a' + byte(i), '9'}
+			}
+			held := &heldBucket{Bucket: bucket, but: object.Tables[0].Key(), release: make(chan struct{})}
+			fs := restoreRaw(t, checkpoint.FSOptions{Bucket: held}, object)
+			defer close(held.release)
+			for i := range want.opened {
+				open(t, fs, "db/"+object.Tables[i].Name)
+			}
+			if _, err := open(t, fs, "db/1.sst", vfs.SequentialReadsOption).ReadAt(make([]byte, 10), 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := fs.Prefetch(t.Context(), []checkpoint.Request{{Name: "db/1.sst"}}); err != nil {
+				t.Fatal(err)
+			}
+			if got := fs.OnTheirWay(); got != want.ahead {
+				t.Errorf("%d other tables were on their way, want %d", got, want.ahead)
+			}
+		})
+	}
+}
+
+// heldBucket answers for one table only, until it is released.
+type heldBucket struct {
+	blob.Bucket
+	but     string
+	release chan struct{}
+}
+
+func (h *heldBucket) GetRange(ctx context.Context, key string, offset, size int64) (blob.Object, error) {
+	if key != h.but {
+		<-h.release
+	}
+	return h.Bucket.GetRange(ctx, key, offset, size)
 }

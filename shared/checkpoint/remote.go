@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readAhead  = 16 // chunks that a sequential reader has fetched before it asks
+	readAhead  = 24 // chunks that a sequential reader has fetched before it asks
 	tailsAhead = 16 // tables whose tails are fetched for who reads one after another
 )
 
@@ -33,6 +33,7 @@ type remoteFile struct {
 	next       int64 // the chunk after the last one read
 	inOrder    int   // how many times in a row the chunk after the last was read
 	aheadTo    int64 // chunks before this one were asked for
+	aheadPast  int64 // chunks of the tables that follow were asked for
 }
 
 var _ vfs.File = (*remoteFile)(nil)
@@ -115,26 +116,44 @@ func (f *remoteFile) lookAhead(first, end int64) {
 	}
 	count := chunkCount(f.table.Size)
 	to := min(end+ahead, count)
-	if f.aheadTo >= to || f.aheadTo > end+ahead/2 {
-		return
+	if f.aheadTo < to && f.aheadTo <= end+ahead/2 {
+		f.fetch.chunks(f.table, max(first, f.aheadTo), to, true)
+		f.aheadTo = to
 	}
-	f.fetch.chunks(f.table, max(first, f.aheadTo), to, true)
-	f.aheadTo = to
-	if f.sequential && to == count {
-		f.lookAtNext()
+	if past := end + ahead - count; f.sequential && past >= f.aheadPast+ahead/4 {
+		f.fs.lookPast(f.table, f.aheadPast, past)
+		f.aheadPast = past
 	}
 }
 
-// lookAtNext starts fetching the tail and the beginning of the table that follows by
-// key. Within a level one table ends where the next begins, so what follows is nearly
-// always the next one that a scan or a compaction reads.
-func (f *remoteFile) lookAtNext() {
-	next := f.fs.after(f.table)
-	if next == nil {
-		return
-	}
-	for _, s := range merge([]span{next.tail(), {next, 0, min(readAhead/2, chunkCount(next.Size))}}) {
-		f.fetch.chunks(s.table, s.first, s.end, true)
+// lookPast starts fetching the tables that follow t by key, as if they were one file, from
+// one chunk to before another. Within a level one table ends where the next begins, so
+// what follows is nearly always the next one that a scan or a compaction reads. Pebble
+// opens all that a compaction will read before it reads, so one that was never opened is
+// read by a scan, if at all: the beginning of one such is enough.
+func (f *FS) lookPast(t *Table, from, to int64) {
+	for to > 0 {
+		if t = f.after(t); t == nil {
+			return
+		}
+		count := chunkCount(t.Size)
+		opened := f.opened(t)
+		if !opened {
+			to = min(to, readAhead/2, count)
+		}
+		if from < min(to, count) {
+			plan := []span{{t, max(0, from), min(to, count)}}
+			if from <= 0 {
+				plan = append(plan, t.tail())
+			}
+			for _, s := range merge(plan) {
+				f.fetch.chunks(s.table, s.first, s.end, true)
+			}
+		}
+		if !opened {
+			return
+		}
+		from, to = from-count, to-count
 	}
 }
 

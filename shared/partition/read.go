@@ -218,7 +218,7 @@ func (p *Partition) probeAll() {
 // probeHere is probeToEnd on a folder. The look that finds nothing, as nearly every one
 // does, needs no bound.
 func (p *Partition) probeHere(asked context.Context) error {
-	if more, err := p.probe(telemetry.CarryCalls(p.life, asked)); err != nil || !more {
+	if more, err := p.probe(telemetry.Carry(p.life, asked)); err != nil || !more {
 		return err
 	}
 	return p.probeToEnd(asked)

@@ -137,9 +137,9 @@ func Fill(ctx context.Context, bucket blob.Bucket, s *catalog.Store, messages, t
 	}
 	const round = 64 << 10
 	random := mathrand.NewChaCha8([32]byte{1})
-	var work []job
+	var work []posting
 	gathered := 0
-	for j := range jobs(messages, ids) {
+	for j := range postings(messages, ids) {
 		work, gathered = append(work, j), gathered+j.messages
 		if gathered < round {
 			continue
@@ -152,26 +152,26 @@ func Fill(ctx context.Context, bucket blob.Bucket, s *catalog.Store, messages, t
 	return ids, fillRound(ctx, bucket, s, work, random)
 }
 
-// job is one command of a fill.
-type job struct {
+// posting is one command of a fill.
+type posting struct {
 	thread   chat.ThreadID
 	messages int
 }
 
-// jobs are the commands of a fill, in their order.
-func jobs(messages int, threads []chat.ThreadID) iter.Seq[job] {
+// postings are the commands of a fill, in their order.
+func postings(messages int, threads []chat.ThreadID) iter.Seq[posting] {
 	const most, scattered = 100, 5 // messages in a command
 	rest := messages / len(threads) * 6 / 7
-	return func(yield func(job) bool) {
+	return func(yield func(posting) bool) {
 		for _, id := range threads {
 			for left := rest; left > 0; left -= most {
-				if !yield(job{id, min(most, left)}) {
+				if !yield(posting{id, min(most, left)}) {
 					return
 				}
 			}
 		}
 		for i, left := 0, messages-rest*len(threads); left > 0; i, left = i+1, left-scattered {
-			if !yield(job{threads[i%len(threads)], min(scattered, left)}) {
+			if !yield(posting{threads[i%len(threads)], min(scattered, left)}) {
 				return
 			}
 		}
@@ -202,8 +202,8 @@ func createThreads(ctx context.Context, bucket blob.Bucket, s *catalog.Store, n 
 // parallel is how many commands of a fill are under way at a time.
 const parallel = 64
 
-// fillRound posts what the jobs say, takes checkpoints and sweeps.
-func fillRound(ctx context.Context, bucket blob.Bucket, s *catalog.Store, work []job, random *mathrand.ChaCha8) error {
+// fillRound posts what the postings say, takes checkpoints and sweeps.
+func fillRound(ctx context.Context, bucket blob.Bucket, s *catalog.Store, work []posting, random *mathrand.ChaCha8) error {
 	e, err := Open(ctx, bucket, s)
 	if err != nil {
 		return err
