@@ -65,6 +65,9 @@ type RangeOptions struct {
 // data chunks in which they begin; small tables whole. A nil hi is no bound. It is
 // Prefetch otherwise.
 func (f *FS) PrefetchRange(ctx context.Context, lo, hi []byte, opts RangeOptions) error {
+	if f.folder != nil {
+		return nil
+	}
 	if opts.DataChunks <= 0 {
 		opts.DataChunks = defaultDataChunks
 	}
@@ -72,6 +75,25 @@ func (f *FS) PrefetchRange(ctx context.Context, lo, hi []byte, opts RangeOptions
 		opts.MaxChunks = defaultMaxChunks
 	}
 	return f.run(ctx, planRange(f.overlapping(lo, hi), lo, hi, opts))
+}
+
+// PrefetchKeys fetches, in one round of parallel GETs, what looking the keys up begins
+// with: the tail of every remote table that may hold one of them and that was never
+// opened. It is Prefetch otherwise.
+func (f *FS) PrefetchKeys(ctx context.Context, keys [][]byte) error {
+	if f.folder != nil {
+		return nil
+	}
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, bytes.Compare)
+	var plan []span
+	for _, table := range f.overlapping(nil, nil) {
+		i := sort.Search(len(keys), func(i int) bool { return bytes.Compare(keys[i], table.Smallest) >= 0 })
+		if i < len(keys) && bytes.Compare(keys[i], table.Largest) <= 0 && !f.opened(table) {
+			plan = append(plan, table.tail())
+		}
+	}
+	return f.run(ctx, plan)
 }
 
 // overlapping are the remote tables that may hold keys of [lo, hi), by key.
@@ -168,9 +190,6 @@ func planRange(tables []*Table, lo, hi []byte, opts RangeOptions) []span {
 
 // run fetches what a plan says and waits for it.
 func (f *FS) run(ctx context.Context, plan []span) error {
-	if f.folder != nil {
-		return nil
-	}
 	var flights []*flight
 	for _, s := range merge(plan) {
 		flights = append(flights, f.fetch.chunks(s.table, s.first, s.end, true)...)

@@ -211,3 +211,42 @@ func TestPrefetchRangeIsBounded(t *testing.T) {
 		t.Errorf("%d bytes fetched, want at most 8 chunks", got)
 	}
 }
+
+// The tails that lookups begin with come in one round, each once; those of tables that
+// hold none of the keys, or were opened before, do not come.
+func TestPrefetchKeys(t *testing.T) {
+	const c = checkpoint.ChunkSize
+	bucket := memblob.New(time.Now)
+	object, _ := rawTables(t, bucket, 4*c, 4*c, 4*c, 4*c)
+	for i := range object.Tables {
+		table := &object.Tables[i]
+		table.Smallest, table.Largest = []byte{'a' + byte(i), '2'}, []byte{'a' + byte(i), '8'}
+	}
+	fs := restoreRaw(t, checkpoint.FSOptions{Bucket: bucket}, object)
+	open(t, fs, "db/4.sst")
+	keys := func(keys ...string) (out [][]byte) {
+		for _, k := range keys {
+			out = append(out, []byte(k))
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		name string
+		keys [][]byte
+		want int64 // GETs so far
+	}{
+		{"nothing", nil, 0},
+		{"between tables", keys("a1", "a9", "b1", "z"), 0},
+		{"at the ends of two, in no order", keys("b8", "c1", "a2", "a5"), 2},
+		{"again", keys("a2", "b8"), 2},
+		{"a table that was opened", keys("d5"), 2},
+		{"another", keys("c5", "b5"), 3},
+	} {
+		if err := fs.PrefetchKeys(t.Context(), tt.keys); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if got := fs.Stats().Gets; got != tt.want {
+			t.Errorf("%s: %d GETs so far, want %d", tt.name, got, tt.want)
+		}
+	}
+}

@@ -33,6 +33,12 @@ func (v *View) Prefetch(ctx context.Context, from, to []byte, reverse bool) erro
 	return v.db.fs.PrefetchRange(ctx, from, to, checkpoint.RangeOptions{Reverse: reverse})
 }
 
+// PrefetchKeys fetches ahead what looking the keys up begins with. In a folder it does
+// nothing.
+func (v *View) PrefetchKeys(ctx context.Context, keys [][]byte) error {
+	return v.db.fs.PrefetchKeys(ctx, keys)
+}
+
 // View is a picture of whatever is here.
 func (p *Partition) View() (*View, error) {
 	p.mu.Lock()

@@ -138,6 +138,38 @@ func timely(cmd *chat.Command, m moment, again bool) error {
 	return chat.ErrBusy.Because(errPassed)
 }
 
+// lookedUp are the keys that the decision of a command begins with: those of its id, and
+// the thread.
+func lookedUp(cmd *chat.Command, now int64) [][]byte {
+	quarter := quarterOf(now)
+	keys := [][]byte{store.KeyCommand(quarter, cmd.ID), store.KeyCommand(max(quarter, 1)-1, cmd.ID)}
+	if i := cmd.Idempotency; i != nil {
+		day := dayOf(now)
+		keys = append(keys, store.KeyIdempotency(day, i.Key), store.KeyIdempotency(max(day, 1)-1, i.Key))
+	}
+	var thread chat.ThreadRef
+	switch a := cmd.Action.(type) {
+	case *chat.PostMessages:
+		thread = a.Thread
+	case *chat.EditMessage:
+		thread = a.Thread
+	case *chat.DeleteMessage:
+		thread = a.Thread
+	case *chat.UndeleteMessage:
+		thread = a.Thread
+	case *chat.UpdateThread:
+		thread = a.Thread
+	case *chat.DeleteThread:
+		thread = a.Thread
+	case *chat.UndeleteThread:
+		thread = a.Thread
+	}
+	if thread.ClientID == "" && thread.ID != (chat.ThreadID{}) {
+		keys = append(keys, store.KeyThread(thread.ID))
+	}
+	return keys
+}
+
 func quarterOf(t int64) uint32 { return uint32(max(t, 0) / store.Quarter) }
 func dayOf(t int64) uint32     { return uint32(max(t, 0) / store.Day) }
 

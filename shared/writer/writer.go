@@ -305,6 +305,7 @@ func (w *Writer) try(ctx context.Context, a *attempt) (settled bool, err error) 
 		return false, err
 	}
 	at := base.Position().Seq
+	w.fetchAhead(ctx, base, a.batch)
 	ops := w.decide(base, a.batch, a.tries > 0)
 	if !a.reopened && tableGone(a.batch) {
 		a.reopened = true
@@ -372,6 +373,22 @@ func (w *Writer) base(ctx context.Context) (*partition.Base, error) {
 		return nil, chat.ErrUnwritable.Because(err)
 	}
 	return base, unavailable(err)
+}
+
+// fetchAhead fetches, all at once, what the batch's decisions are likely to look up: one
+// by one, on tables that are not here, each level of the database would be a round trip.
+// What it did not get, whoever looks it up asks for again.
+func (w *Writer) fetchAhead(ctx context.Context, base *partition.Base, batch []*request) {
+	if _, folder := w.part.Bucket.(blob.Folder); folder {
+		return
+	}
+	keys := [][]byte{store.KeyCounters()}
+	for _, r := range batch {
+		keys = append(keys, lookedUp(r.cmd, base.Time)...)
+	}
+	if err := base.PrefetchKeys(ctx, keys); err != nil {
+		w.Log.Debug("fetch ahead", "error", err, "partition", w.part.Number)
+	}
 }
 
 // unavailable is what a failure that stored nothing means to a client. Damage, and what

@@ -1,11 +1,14 @@
 package engine_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	mathrand "math/rand/v2"
 
+	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/blob/blobtest"
 	"github.com/bobbindb/bobbin/shared/blob/memblob"
 	"github.com/bobbindb/bobbin/shared/chat"
@@ -95,4 +98,49 @@ func TestRequests(t *testing.T) {
 			t.Errorf("64 commits and their checkpoint took %d puts, want at most %d", puts, 64*115/100)
 		}
 	})
+}
+
+// What a cold writer looks up in tables is asked for at once: the answer to the first
+// request is held back until another was sent.
+func TestColdPostLooksUpAtOnce(t *testing.T) {
+	ctx := t.Context()
+	bucket := memblob.New(time.Now)
+	s, err := engine.Create(ctx, bucket, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads, err := engine.Fill(ctx, bucket, s, 20_000, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(ctx, &together{Bucket: bucket, second: make(chan struct{})}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	call := chat.Call{Caller: chat.Owner{User: "u1"}}
+	if _, err := e.Service.PostMessage(ctx, call, chat.ThreadRef{ID: threads[3]}, chat.Post{Body: []byte(`"x"`)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// together answers the first read of a table only when a second is under way.
+type together struct {
+	blob.Bucket
+	reads  atomic.Int64
+	second chan struct{}
+}
+
+func (b *together) GetRange(ctx context.Context, key string, offset, size int64) (blob.Object, error) {
+	switch b.reads.Add(1) {
+	case 1:
+		select {
+		case <-b.second:
+		case <-ctx.Done():
+			return blob.Object{}, ctx.Err()
+		}
+	case 2:
+		close(b.second)
+	}
+	return b.Bucket.GetRange(ctx, key, offset, size)
 }
