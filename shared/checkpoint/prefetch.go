@@ -14,7 +14,7 @@ const (
 	wholeTable = maxRun * chunkSize
 
 	// Chunks that lie at most so far apart are fetched by one GET with those between.
-	maxGap = 1
+	maxGap = 2
 
 	defaultMaxChunks  = 64
 	defaultDataChunks = 2

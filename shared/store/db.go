@@ -196,8 +196,8 @@ func pebbleOptions(o Options, h *harm) *pebble.Options {
 // The last level holds nearly everything: its tables are large, for each has its entry in
 // every checkpoint object.
 func shapeForUploads(opts *pebble.Options) {
-	const whole, large = 1 << 20, 4 << 20
-	opts.L0CompactionThreshold = 2 // Pebble compares it with twice the depth
+	const whole, large = 960 << 10, 4 << 20 // a table is a little larger than its target
+	opts.L0CompactionThreshold = 2          // Pebble compares it with twice the depth
 	opts.LBaseMaxBytes = 256 << 10
 	opts.Experimental.LevelMultiplier = 6
 	for i := 1; i < len(opts.TargetFileSizes)-1; i++ {
