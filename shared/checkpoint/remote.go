@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readAhead  = 24 // chunks that a sequential reader has fetched before it asks
+	readAhead  = 48 // chunks that a sequential reader has fetched before it asks
 	tailsAhead = 16 // tables whose tails are fetched for who reads one after another
 )
 
