@@ -86,14 +86,25 @@ func (f *FS) PrefetchKeys(ctx context.Context, keys [][]byte) error {
 	}
 	keys = slices.Clone(keys)
 	slices.SortFunc(keys, bytes.Compare)
+	return f.run(ctx, f.planKeys(keys))
+}
+
+// planKeys are the tails of the tables, never opened, that may hold one of the keys, which
+// are in order. It goes through all tables, once a batch of commands: it compares little.
+func (f *FS) planKeys(keys [][]byte) []span {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var plan []span
-	for _, table := range f.overlapping(nil, nil) {
+	for _, table := range f.names {
+		if table.Smallest == nil || f.looked[table] {
+			continue
+		}
 		i := sort.Search(len(keys), func(i int) bool { return bytes.Compare(keys[i], table.Smallest) >= 0 })
-		if i < len(keys) && bytes.Compare(keys[i], table.Largest) <= 0 && !f.opened(table) {
+		if i < len(keys) && bytes.Compare(keys[i], table.Largest) <= 0 {
 			plan = append(plan, table.tail())
 		}
 	}
-	return f.run(ctx, plan)
+	return plan
 }
 
 // overlapping are the remote tables that may hold keys of [lo, hi), by key.
