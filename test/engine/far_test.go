@@ -17,6 +17,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/blob/memblob"
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/compactor"
 	"github.com/bobbindb/bobbin/test/engine"
 )
@@ -82,12 +83,14 @@ type filled struct {
 	caller  chat.Call
 	random  *mathrand.ChaCha8
 	pick    *mathrand.Rand
-	taken   int // checkpoints
+
+	messages int // of the fill
+	taken    int // checkpoints since, of one message a commit
 }
 
 func fill(b *testing.B, messages int) *filled {
 	f := &filled{
-		B: b, bucket: newBucket(b, messages), caller: chat.Call{Caller: chat.Owner{User: "u1"}},
+		B: b, messages: messages, bucket: newBucket(b, messages), caller: chat.Call{Caller: chat.Owner{User: "u1"}},
 		random: mathrand.NewChaCha8([32]byte{2}), pick: mathrand.New(mathrand.NewPCG(3, 4)),
 	}
 	began := time.Now()
@@ -115,11 +118,9 @@ func BenchmarkFar(b *testing.B) {
 	f := fill(b, messages)
 	b.Run("page/after=fill", f.page)
 	b.Run("upload/after=fill", f.upload)
-	skip := messages / 10 / commits
-	for range skip {
+	for range messages / 10 / commits {
 		f.checkpoint()
 	}
-	b.Logf("%d checkpoints of %d commits passed before the steady state", skip, commits)
 	b.Run("upload/steady", f.upload)
 	b.Run("page/steady", f.page)
 	b.Run("post", f.post)
@@ -168,14 +169,21 @@ func (f *filled) checkpoint() (compactor.Result, int64) {
 // cold page needs are as many as this needs.
 func (f *filled) upload(b *testing.B) {
 	const few = 25
+	before := f.taken
 	var committed, tables, objects, puts int64
 	for range few * b.N {
 		result, bytes := f.checkpoint()
 		committed += bytes
 		tables, objects, puts = tables+result.TableBytes, objects+result.ObjectBytes, puts+int64(result.Tables)
 	}
+	m, err := checkpoint.Read(b.Context(), f.bucket, catalog.Prefix(f.store.Branch, 0))
+	if err != nil {
+		b.Fatal(err)
+	}
 	checkpoints := float64(few * b.N)
+	b.ReportMetric(float64(before), "before")
 	b.ReportMetric(checkpoints, "checkpoints")
+	b.ReportMetric(float64(m.TableBytes)/float64(f.messages+commits*f.taken), "tableB/message")
 	b.ReportMetric(float64(tables)/float64(committed), "tableB/B")
 	b.ReportMetric(float64(objects)/float64(committed), "objectB/B")
 	// Beside its tables a checkpoint puts its object, a segment and the manifest.
