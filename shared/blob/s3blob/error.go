@@ -90,11 +90,17 @@ func verdictOn(err error) error {
 		}
 	}
 	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) {
-		return verdictOnStatus(answer.HTTPStatusCode())
+	if !errors.As(err, &answer) {
+		return blob.ErrUnavailable
 	}
-	return blob.ErrUnavailable
+	if status := answer.HTTPStatusCode(); status != http.StatusNotFound || api == nil || api.ErrorCode() == headNotFound {
+		return verdictOnStatus(status)
+	}
+	return blob.ErrUnavailable // Something is not found, and it is not the object.
 }
+
+// headNotFound is the code that the SDK makes of a 404 without a body, to a HEAD.
+const headNotFound = "NotFound"
 
 // verdictOnStatus says what an answer means that has no code, or one that is not known.
 func verdictOnStatus(status int) error {

@@ -149,6 +149,8 @@ func TestAnswers(t *testing.T) {
 		{"get of nothing", get, refuse(404, "NoSuchKey"), blob.ErrNotExist, true, 1},
 		{"get that is refused", get, refuse(403, "AccessDenied"), blob.ErrDenied, true, 1},
 		{"get from no bucket", get, refuse(404, "NoSuchBucket"), blob.ErrUnavailable, true, 1},
+		{"get by an account that is not known", get, refuse(404, "XAdminUserNotFound"), blob.ErrUnavailable, true, 1},
+		{"swap by an account that is not known", swap, refuse(404, "XAdminUserNotFound"), blob.ErrUnavailable, true, 1},
 		{"get when it is busy", get, refuse(503, "SlowDown"), blob.ErrUnavailable, true, 3},
 		{"get without an answer", get, reset, blob.ErrUnavailable, false, 3},
 		{"get that breaks off", get, cut, blob.ErrUnavailable, false, 1},
