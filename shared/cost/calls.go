@@ -10,11 +10,11 @@ var (
 	Page             = Calls{Get: 1}           // warm and strong, of 50 messages
 	Commit           = Calls{Put: 1}           // warm, of one message
 	Open             = Calls{Get: 8}           // a partition, with nothing local
-	ColdPage         = Calls{Get: 14}          // with an open, and no tail
+	ColdPage         = Calls{Get: 13}          // with an open, and no tail
 	ColdPageFullTail = Calls{Get: 24}          // with an open, and a tail of 64 commits
 	ColdPost         = Calls{Get: 20, Put: 1}  // with an open
-	Checkpoint       = Calls{Get: 120, Put: 9} // of 64 commits, by a compactor with nothing local
-	IdleJanitor      = Calls{Get: 5, List: 4}  // of one partition, with nothing to do
+	Checkpoint       = Calls{Get: 100, Put: 6} // of 64 commits, by a compactor with nothing local
+	IdleJanitor      = Calls{Get: 5, List: 5}  // of one partition, with nothing to do
 )
 
 // What the templates make, and a test in test/engine counts there.
