@@ -28,6 +28,7 @@ type LoopOptions struct {
 const (
 	defaultEvery = 10 * time.Second
 	defaultLong  = 16 << 20
+	restShare    = 2
 	maxRetry     = 5 * time.Minute
 )
 
@@ -104,8 +105,9 @@ func signal(to chan<- struct{}) {
 
 // run serves what is asked. After a checkpoint it rests, so that one holds whatever was
 // written meanwhile; after a failure it tries again by itself. A rest ends early where the
-// tail is long, once it was as long as the checkpoint before it: a process that is killed
-// under load leaves little to replay, and one is under way at most half of the time.
+// tail is long, once it was restShare times as long as the checkpoint before it: a process
+// that is killed under load leaves little to replay, and one is under way at most a third
+// of the time.
 func (l *Loop) run(ctx context.Context) {
 	defer close(l.done)
 	for retry := time.Duration(0); ; {
@@ -125,7 +127,7 @@ func (l *Loop) run(ctx context.Context) {
 			l.Log.Warn("checkpoint was not taken", "error", err, "partition", l.part.Number)
 		}
 		ended := l.Now()
-		if !l.rest(over, long, ended.Add(ended.Sub(began))) {
+		if !l.rest(over, long, ended.Add(restShare*ended.Sub(began))) {
 			return
 		}
 	}
