@@ -93,22 +93,16 @@ func verdictOn(err error) error {
 	if !errors.As(err, &answer) {
 		return blob.ErrUnavailable
 	}
-	if status := answer.HTTPStatusCode(); status != http.StatusNotFound || api == nil || api.ErrorCode() == headNotFound {
-		return verdictOnStatus(status)
-	}
-	return blob.ErrUnavailable // Something is not found, and it is not the object.
+	return verdictOnStatus(answer.HTTPStatusCode())
 }
 
-// headNotFound is the code that the SDK makes of a 404 without a body, to a HEAD.
-const headNotFound = "NotFound"
-
-// verdictOnStatus says what an answer means that has no code, or one that is not known.
+// verdictOnStatus says what an answer means that has no code, or one that is not known. A
+// 404 is not among them: it may be of a proxy, or about an account, and taken for an
+// object that is absent it would be the end of a log.
 func verdictOnStatus(status int) error {
 	switch status {
 	case http.StatusPreconditionFailed:
 		return blob.ErrExists
-	case http.StatusNotFound:
-		return blob.ErrNotExist
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return blob.ErrDenied
 	case http.StatusRequestEntityTooLarge, http.StatusNotImplemented, http.StatusInsufficientStorage:

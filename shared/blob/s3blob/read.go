@@ -32,7 +32,8 @@ func (b *Bucket) Get(ctx context.Context, key string) (blob.Object, error) {
 	if err := errors.Join(ctx.Err(), blob.CheckKey(key)); err != nil {
 		return blob.Object{}, fmt.Errorf("get %s: %w", key, err)
 	}
-	return b.get(ctx, key, &s3.GetObjectInput{ChecksumMode: types.ChecksumModeEnabled})
+	whole, err := b.get(ctx, key, &s3.GetObjectInput{ChecksumMode: types.ChecksumModeEnabled})
+	return whole.Object, err
 }
 
 // GetRange implements blob.Bucket.
@@ -47,23 +48,40 @@ func (b *Bucket) GetRange(ctx context.Context, key string, offset, size int64) (
 	if size <= math.MaxInt64-offset {
 		last = offset + max(size, 1) - 1 // HTTP has no range of no bytes.
 	}
-	object, err := b.get(ctx, key, &s3.GetObjectInput{Range: aws.String(fmt.Sprintf("bytes=%d-%d", offset, last))})
-	object.Body = object.Body[:min(size, int64(len(object.Body)))]
-	return object, err
+	part, err := b.get(ctx, key, &s3.GetObjectInput{Range: aws.String(fmt.Sprintf("bytes=%d-%d", offset, last))})
+	if err != nil {
+		return part.Object, err
+	}
+	// A service may send all of an object for a part of it, and a cache between may send
+	// another part.
+	skip := offset - part.from
+	if skip < 0 {
+		return blob.Object{}, fmt.Errorf("get %s: %w: bytes from %d came, not from %d", key, blob.ErrUnavailable, part.from, offset)
+	}
+	part.Body = part.Body[min(skip, int64(len(part.Body))):]
+	part.Body = part.Body[:min(size, int64(len(part.Body)))]
+	return part.Object, nil
+}
+
+// part is what came of an object, and where in it that begins.
+type part struct {
+	blob.Object
+	from int64
 }
 
 // get sends a GET and reads what comes.
-func (b *Bucket) get(ctx context.Context, key string, in *s3.GetObjectInput) (blob.Object, error) {
+func (b *Bucket) get(ctx context.Context, key string, in *s3.GetObjectInput) (part, error) {
 	limited, d := b.deadline(ctx, 0)
 	defer d.done()
 	in.Bucket, in.Key = aws.String(b.name), aws.String(b.prefix+key)
 	out, err := b.client.GetObject(limited, in, thrice)
 	if isPastEnd(err) {
-		return b.head(ctx, key)
+		object, err := b.head(ctx, key)
+		return part{Object: object}, err
 	}
 	if err != nil {
 		date, err := b.fail(ctx, opGet, key, err)
-		return blob.Object{Info: blob.Info{Date: date}}, err
+		return part{Object: blob.Object{Info: blob.Info{Date: date}}}, err
 	}
 	defer out.Body.Close()
 	length := aws.ToInt64(out.ContentLength)
@@ -71,18 +89,19 @@ func (b *Bucket) get(ctx context.Context, key string, in *s3.GetObjectInput) (bl
 	body := make([]byte, length)
 	if _, err := io.ReadFull(out.Body, body); err != nil {
 		_, err := b.fail(ctx, opGet, key, fmt.Errorf("after the answer began: %w", err))
-		return blob.Object{}, err
+		return part{}, err
 	}
 	// The end of the body is where its checksum is compared.
 	if n, err := out.Body.Read(make([]byte, 1)); n > 0 || err != nil && !errors.Is(err, io.EOF) {
 		_, err := b.fail(ctx, opGet, key, fmt.Errorf("at the end of the body: %w", err))
-		return blob.Object{}, err
+		return part{}, err
 	}
-	size, err := wholeSize(aws.ToString(out.ContentRange), length)
+	from, size, err := parseRange(aws.ToString(out.ContentRange), length)
 	if err != nil {
-		return blob.Object{}, fmt.Errorf("get %s: %w: %w", key, blob.ErrUnavailable, err)
+		return part{}, fmt.Errorf("get %s: %w: %w", key, blob.ErrUnavailable, err)
 	}
-	return blob.Object{Info: blob.Info{ETag: blob.ETag(aws.ToString(out.ETag)), Size: size, Date: dateIn(out.ResultMetadata)}, Body: body}, nil
+	info := blob.Info{ETag: blob.ETag(aws.ToString(out.ETag)), Size: size, Date: dateIn(out.ResultMetadata)}
+	return part{Object: blob.Object{Info: info, Body: body}, from: from}, nil
 }
 
 // isPastEnd reports whether a range was refused for beginning past the end.
@@ -91,7 +110,9 @@ func isPastEnd(err error) bool {
 	return errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusRequestedRangeNotSatisfiable
 }
 
-// head reads what there is to say about an object of which no bytes were asked for.
+// head reads what there is to say about an object of which no bytes were asked for. An
+// answer without a body cannot say that the object is absent so that it counts: whoever
+// reads again is told by a GET.
 func (b *Bucket) head(ctx context.Context, key string) (blob.Object, error) {
 	limited, d := b.deadline(ctx, 0)
 	defer d.done()
@@ -107,16 +128,20 @@ func (b *Bucket) head(ctx context.Context, key string) (blob.Object, error) {
 	}}, nil
 }
 
-// wholeSize is the size of an object of which a range was read: what stands after the
-// slash of "bytes 0-9/100". Without a range it is the length that came.
-func wholeSize(contentRange string, length int64) (int64, error) {
+// parseRange reads "bytes 10-19/100": where what came begins, and the size of the whole.
+// Without a range all of it came.
+func parseRange(contentRange string, length int64) (from, size int64, err error) {
 	if contentRange == "" {
-		return length, nil
+		return 0, length, nil
 	}
-	_, total, _ := strings.Cut(contentRange, "/")
-	size, err := strconv.ParseInt(total, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("Content-Range %q has no size", contentRange)
+	span, total, _ := strings.Cut(strings.TrimPrefix(contentRange, "bytes "), "/")
+	first, _, _ := strings.Cut(span, "-")
+	from, err = strconv.ParseInt(first, 10, 64)
+	if err == nil {
+		size, err = strconv.ParseInt(total, 10, 64)
 	}
-	return size, nil
+	if err != nil || from < 0 {
+		return 0, 0, fmt.Errorf("Content-Range %q says not which bytes came", contentRange)
+	}
+	return from, size, nil
 }
