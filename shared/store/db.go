@@ -187,14 +187,13 @@ func pebbleOptions(o Options, h *harm) *pebble.Options {
 // where every table that a compaction writes is uploaded, and every level is a table or
 // two that a cold page fetches.
 //
-// A level of m times the one above is rewritten about m/2 times as a byte passes it, if
-// its tables are small beside it, and m times if they are not. So many levels, each six
-// times the one above, write less than few at Pebble's default of ten. What they cost a
-// reader is won back twice: a flush is merged into the first level at once, which is
-// small enough for that, so that a checkpoint has nothing in level 0; and above the last
-// level tables are of a size that a reader fetches by one GET, index and data together.
-// The last level holds nearly everything: its tables are large, for each has its entry in
-// every checkpoint object.
+// The factor between levels counts most: as many levels as there are, each six times the
+// one above, write less than few at Pebble's default of ten. How large tables are hardly
+// matters to what is written. What more levels cost a reader is won back in part: a flush
+// is merged into the first level at once, which is small enough for that, so that a
+// checkpoint has nothing in level 0; and above the last level tables are of a size that a
+// reader fetches by one GET, index and data together. The last level holds nearly
+// everything: its tables are large, for each has its entry in every checkpoint object.
 func shapeForUploads(opts *pebble.Options) {
 	const whole, large = 960 << 10, 4 << 20 // a table is a little larger than its target
 	opts.L0CompactionThreshold = 2          // Pebble compares it with twice the depth
