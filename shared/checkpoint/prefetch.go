@@ -203,7 +203,7 @@ func planRange(tables []*Table, lo, hi []byte, opts RangeOptions) []span {
 func (f *FS) run(ctx context.Context, plan []span) error {
 	var flights []*flight
 	for _, s := range merge(plan) {
-		flights = append(flights, f.fetch.chunks(s.table, s.first, s.end, true)...)
+		flights = append(flights, f.fetch.chunks(s.table, s.first, s.end, false)...)
 	}
 	var first error
 	for _, flight := range flights {
