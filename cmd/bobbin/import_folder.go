@@ -83,7 +83,7 @@ func (f *folderImporter) putLine(ctx context.Context, line importLine) (lineResu
 // ends the import.
 func refused(line importLine, err error) (lineResult, error) {
 	switch chat.KindOf(err) {
-	case chat.Internal, chat.Busy, chat.Unknown, chat.Unauthenticated:
+	case chat.Internal, chat.Damaged, chat.Busy, chat.Unknown, chat.Unauthenticated:
 		return lineResult{}, err
 	}
 	return lineResult{Line: line.number, Error: err.Error()}, nil

@@ -22,6 +22,7 @@ const (
 	Busy                 // nothing was stored; try again later
 	Unknown              // it may or may not have been stored
 	TooOften             // the caller is to come again later
+	Damaged              // what is stored is not what was stored
 )
 
 // Error is an answer in the domain's words. Text is what a client reads, exactly;
@@ -58,6 +59,12 @@ func (e *Error) Because(cause error) *Error {
 	return &c
 }
 
+// ErrDamaged says which record, by its key, is not what was stored. Nothing of it is
+// given out.
+func ErrDamaged(key string) *Error {
+	return &Error{Kind: Damaged, Code: "sealed_record_damaged", Text: "sealed record damaged: " + key}
+}
+
 // KindOf classifies any error. What is not an *Error is Internal.
 func KindOf(err error) Kind {
 	var e *Error
@@ -88,6 +95,7 @@ var (
 	ErrFrozen          = &Error{Kind: Busy, Code: "frozen", Text: "store is frozen for maintenance", Retry: 5 * time.Second}
 	ErrUnwritable      = &Error{Kind: Busy, Code: "store_unwritable", Text: "store cannot be written", Retry: 5 * time.Second}
 	ErrUnavailable     = &Error{Kind: Busy, Code: "store_unavailable", Text: "store is unavailable; try again", Retry: time.Second}
+	ErrKeysUnavailable = &Error{Kind: Busy, Code: "keys_unavailable", Text: "keys unavailable", Retry: time.Second}
 	ErrUnknownOutcome  = &Error{Kind: Unknown, Code: "outcome_unknown", Retry: time.Second,
 		Text: "outcome unknown; repeating the request with the same Idempotency-Key is safe"}
 )

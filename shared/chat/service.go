@@ -17,6 +17,10 @@ type Service struct {
 	Hasher Hasher
 	Now    func() time.Time
 	NewID  func() CommandID
+
+	// Resealed is called for every command whose texts were sealed for a name that its
+	// writer refused; nil for nobody.
+	Resealed func()
 }
 
 // Call is who asks, and how.
@@ -76,6 +80,9 @@ func (s *Service) do(ctx context.Context, cmd *Command) (Result, error) {
 	var refused *TimeError
 	for tries := 0; errors.As(err, &refused) && tries < 8; tries++ {
 		repropose(cmd.Action, refused.Next, int64(headroom)*int64(tries))
+		if s.Resealed != nil {
+			s.Resealed()
+		}
 		result, err = s.Writer.Do(ctx, cmd)
 	}
 	return result, err
@@ -112,8 +119,14 @@ type plain struct {
 	title, slug, body, metadata []byte
 }
 
-// draft promises to seal some texts once their name is decided.
-func (s *Service) draft(ctx context.Context, author Owner, p plain) Draft {
+// draft promises to seal some texts once their name is decided. What that needs is
+// fetched now: the batch that decides waits for nobody.
+func (s *Service) draft(ctx context.Context, author Owner, p plain) (Draft, error) {
+	if p.title != nil || p.slug != nil || p.body != nil || p.metadata != nil {
+		if err := s.Sealer.Warm(ctx, author); err != nil {
+			return Draft{}, err
+		}
+	}
 	ctx = context.WithoutCancel(ctx) // the batch that decides outlives the caller
 	size := len(p.title) + len(p.slug) + len(p.body) + len(p.metadata)
 	return Draft{At: s.Now().UnixNano(), Size: size, Seal: func(thread ThreadID, message int64, revision uint32, keys []DataKey) (Texts, *DataKey, error) {
@@ -142,7 +155,7 @@ func (s *Service) draft(ctx context.Context, author Owner, p plain) Draft {
 			*f.into = sealed
 		}
 		return texts, made, nil
-	}}
+	}}, nil
 }
 
 // OpenThread is a thread with its texts opened.

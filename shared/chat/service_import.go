@@ -39,6 +39,10 @@ func (s *Service) Import(ctx context.Context, requestID string, in Conversation)
 	if err := in.check(); err != nil {
 		return Result{}, err
 	}
+	draft, err := s.draft(ctx, in.Owner, plain{title: []byte(in.Title), slug: optional(in.Slug), metadata: in.Metadata})
+	if err != nil {
+		return Result{}, err
+	}
 	action := &ImportThread{
 		ClientID: in.ClientID,
 		Created:  in.Created,
@@ -47,7 +51,7 @@ func (s *Service) Import(ctx context.Context, requestID string, in Conversation)
 		Status:   in.Status,
 		Members:  in.Members,
 		Expires:  in.Expires,
-		Draft:    s.draft(ctx, in.Owner, plain{title: []byte(in.Title), slug: optional(in.Slug), metadata: in.Metadata}),
+		Draft:    draft,
 	}
 	if in.Slug != "" {
 		action.SlugHash = s.slugHash(in.Owner, in.Slug)
@@ -61,7 +65,11 @@ func (s *Service) Import(ctx context.Context, requestID string, in Conversation)
 			next.Deleted = 0 // a tombstone takes no messages: the last part sets it
 		}
 		for _, p := range rest[:n] {
-			next.Messages = append(next.Messages, s.pastMessage(ctx, in.Owner, p))
+			m, err := s.pastMessage(ctx, in.Owner, p)
+			if err != nil {
+				return Result{Created: created}, err
+			}
+			next.Messages = append(next.Messages, m)
 		}
 		result, err := s.do(ctx, s.command(call, s.home(in.Owner), &next))
 		created += result.Created
@@ -91,8 +99,8 @@ func (in *Conversation) check() error {
 }
 
 // pastMessage drafts a message as it was elsewhere.
-func (s *Service) pastMessage(ctx context.Context, owner Owner, p Past) NewMessage {
-	m := s.newMessage(ctx, Owner{Tenant: owner.Tenant, User: p.Author}, p.Post)
+func (s *Service) pastMessage(ctx context.Context, owner Owner, p Past) (NewMessage, error) {
+	m, err := s.newMessage(ctx, Owner{Tenant: owner.Tenant, User: p.Author}, p.Post)
 	m.Author, m.Created, m.Updated, m.Deleted, m.Revision = p.Author, p.Created, p.Updated, p.Deleted, p.Revision
-	return m
+	return m, err
 }

@@ -45,13 +45,21 @@ func (s *Service) newMessages(ctx context.Context, call Call, in []Post) ([]NewM
 		if p.ClientID != "" && !p.ClientID.Valid() {
 			return nil, ErrClientID
 		}
-		out[i] = s.newMessage(ctx, call.Caller, p)
+		m, err := s.newMessage(ctx, call.Caller, p)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = m
 	}
 	return out, nil
 }
 
 // newMessage drafts a message's texts for its author.
-func (s *Service) newMessage(ctx context.Context, author Owner, p Post) NewMessage {
+func (s *Service) newMessage(ctx context.Context, author Owner, p Post) (NewMessage, error) {
+	draft, err := s.draft(ctx, author, plain{body: p.Body, metadata: p.Metadata})
+	if err != nil {
+		return NewMessage{}, err
+	}
 	m := NewMessage{
 		ClientID: p.ClientID,
 		Parent:   p.Parent,
@@ -63,12 +71,12 @@ func (s *Service) newMessage(ctx context.Context, author Owner, p Post) NewMessa
 		ReplyTo:  p.ReplyTo,
 		Usage:    p.Usage,
 		Expires:  p.Expires,
-		Draft:    s.draft(ctx, author, plain{body: p.Body, metadata: p.Metadata}),
+		Draft:    draft,
 	}
 	if p.ClientID != "" {
 		m.Content = s.Hasher.Sum("posted", []byte(author.User), p.Body, p.Metadata)
 	}
-	return m
+	return m, nil
 }
 
 // GetMessage reads one message of a thread that the caller takes part in.
@@ -150,7 +158,11 @@ func (s *Service) UpdateMessage(ctx context.Context, call Call, thread ThreadRef
 	if err := checkBody(body); err != nil {
 		return Result{}, err
 	}
-	action := &EditMessage{Thread: thread, Message: ref, IfMatch: ifMatch, Draft: s.draft(ctx, call.Caller, plain{body: body})}
+	draft, err := s.draft(ctx, call.Caller, plain{body: body})
+	if err != nil {
+		return Result{}, err
+	}
+	action := &EditMessage{Thread: thread, Message: ref, IfMatch: ifMatch, Draft: draft}
 	return s.do(ctx, s.command(call, s.slotOf(call.Caller, thread), action))
 }
 

@@ -26,12 +26,16 @@ func (s *Service) CreateThread(ctx context.Context, call Call, in NewThread) (Re
 	if in.ClientID != "" && !in.ClientID.Valid() {
 		return Result{}, ErrClientID
 	}
+	draft, err := s.draft(ctx, call.Caller, plain{title: []byte(in.Title), slug: optional(in.Slug), metadata: in.Metadata})
+	if err != nil {
+		return Result{}, err
+	}
 	action := &CreateThread{
 		ClientID: in.ClientID,
 		Status:   in.Status,
 		Members:  in.Members,
 		Expires:  in.Expires,
-		Draft:    s.draft(ctx, call.Caller, plain{title: []byte(in.Title), slug: optional(in.Slug), metadata: in.Metadata}),
+		Draft:    draft,
 	}
 	if in.ClientID != "" {
 		action.Content = s.Hasher.Sum("created with", call.Body)
@@ -83,7 +87,11 @@ func (s *Service) UpdateThread(ctx context.Context, call Call, ref ThreadRef, ti
 	if title == "" {
 		return Result{}, ErrTitleEmpty
 	}
-	action := &UpdateThread{Thread: ref, IfMatch: ifMatch, Draft: s.draft(ctx, call.Caller, plain{title: []byte(title)})}
+	draft, err := s.draft(ctx, call.Caller, plain{title: []byte(title)})
+	if err != nil {
+		return Result{}, err
+	}
+	action := &UpdateThread{Thread: ref, IfMatch: ifMatch, Draft: draft}
 	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), action))
 }
 
@@ -147,7 +155,11 @@ func (s *Service) patchThread(ctx context.Context, call Call, ref ThreadRef, in 
 			action.IfMatch = []uint32{old.Revision}
 		}
 	}
-	action.Draft = s.draft(ctx, call.Caller, p)
+	draft, err := s.draft(ctx, call.Caller, p)
+	if err != nil {
+		return Result{}, err
+	}
+	action.Draft = draft
 	return s.do(ctx, s.command(call, s.slotOf(call.Caller, ref), action))
 }
 

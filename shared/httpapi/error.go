@@ -25,6 +25,7 @@ var statuses = map[chat.Kind]int{
 	chat.Busy:            http.StatusServiceUnavailable,
 	chat.Unknown:         http.StatusServiceUnavailable,
 	chat.TooOften:        http.StatusTooManyRequests,
+	chat.Damaged:         http.StatusInternalServerError,
 }
 
 // The answers that are HTTP's own. Texts are part of the contract.

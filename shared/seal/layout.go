@@ -60,10 +60,7 @@ func Associated(purpose string, parts ...[]byte) []byte {
 // associatedText is what a text is bound to.
 func associatedText(store string, n chat.Name) []byte {
 	var key [64]byte
-	name := n.Thread.AppendTo(key[:0])
-	if n.Message != 0 {
-		name = chat.MessageID{Thread: n.Thread, Time: n.Message, Seq: chat.NoSeq}.AppendTo(key[:0])
-	}
+	name := n.AppendKey(key[:0])
 	var revision [4]byte
 	binary.BigEndian.PutUint32(revision[:], n.Revision)
 	return Associated("text", []byte(store), name, revision[:], []byte{byte(n.Field)})

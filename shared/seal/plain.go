@@ -11,6 +11,9 @@ type Plain struct{}
 
 var _ chat.Sealer = Plain{}
 
+// Warm has nothing to fetch.
+func (Plain) Warm(context.Context, chat.Owner) error { return nil }
+
 // Seal marks the text as plaintext. It needs no key and makes none.
 func (Plain) Seal(_ context.Context, _ chat.Name, _ chat.Owner, _ []chat.DataKey, text []byte) (chat.Sealed, *chat.DataKey, error) {
 	return EncodePlain(text), nil, nil

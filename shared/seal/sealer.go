@@ -84,8 +84,26 @@ const warmth = time.Minute
 // Warm fetches, or makes, what Seal will need for an author, so that a Seal within a
 // minute asks nobody: a batch that is being decided does not wait for a bucket.
 func (s *Sealer) Warm(ctx context.Context, author chat.Owner) error {
-	_, err := s.keys.InUse(ctx, author, warmth)
-	return err
+	if _, err := s.keys.InUse(ctx, author, warmth); err != nil {
+		return answer(ctx, fmt.Errorf("get key of an author: %w", err), "key of the author")
+	}
+	return nil
+}
+
+// answer is what a caller is told where keys or a text could not be had. Whose damage it
+// is, key says. Whatever else than damage a key could not be had for may pass; an erased
+// key will not, and is nothing that a caller should see.
+func answer(ctx context.Context, err error, key string) error {
+	var known *chat.Error
+	switch {
+	case errors.Is(err, ErrDamaged):
+		return chat.ErrDamaged(key).Because(err)
+	case errors.Is(err, ErrErased), ctx.Err() != nil:
+		return err
+	case errors.As(err, &known) && known.Kind == chat.Busy:
+		return err
+	}
+	return chat.ErrKeysUnavailable.Because(err)
 }
 
 // Seal implements chat.Sealer: it closes text under the newest of the author's data keys
@@ -114,7 +132,7 @@ func (s *Sealer) Seal(ctx context.Context, name chat.Name, author chat.Owner, ke
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("seal text of %s: %w", name.Thread, err)
+		return nil, nil, answer(ctx, fmt.Errorf("seal text of %s: %w", name.Thread, err), name.Key())
 	}
 	return sealed, made, nil
 }
@@ -123,7 +141,7 @@ func (s *Sealer) Seal(ctx context.Context, name chat.Name, author chat.Owner, ke
 func (s *Sealer) Open(ctx context.Context, name chat.Name, keys []chat.DataKey, sealed chat.Sealed) ([]byte, error) {
 	text, err := s.open(ctx, name, keys, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("open text of %s: %w", name.Thread, err)
+		return nil, answer(ctx, fmt.Errorf("open text of %s: %w", name.Thread, err), name.Key())
 	}
 	return text, nil
 }
