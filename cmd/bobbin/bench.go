@@ -117,7 +117,7 @@ func (c *console) benchHere(ctx context.Context, o benchOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, failed("cannot remove the temporary store", os.RemoveAll(dir))) }()
 	set := (&cobra.Command{}).Flags()
-	app.AddFlags(set, app.StoreOptions, app.MakeOptions, app.TuningOptions, app.ServeOptions)
+	app.AddFlags(set, app.StoreOptions, app.KeyOptions, app.MakeOptions, app.TuningOptions, app.ServeOptions)
 	if err := errors.Join(set.Set("db", dir), set.Set("addr", net.JoinHostPort("127.0.0.1", "0"))); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ and the time of their deletion, so that an import has what the store had;
 			return nil
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions, app.KeyOptions)
 	cmd.Flags().StringVar(&out, "out", "-", "file to write; - for stdout")
 	cmd.Flags().StringVar(&opts.User, "user", "", "export only what this user owns")
 	cmd.Flags().BoolVar(&opts.WithoutDeleted, "without-deleted", false, "leave out deleted threads and messages")

@@ -21,6 +21,8 @@ import (
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/commitlog"
 	"github.com/bobbindb/bobbin/shared/doctor"
+	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/localkeeper"
 )
 
 // The exit codes.
@@ -100,6 +102,10 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, catalog.ErrNoStore), exitFailed, "check --db, or make a store there with bobbin init"},
 		{errors.Is(err, commitlog.ErrUnknownFormat), exitFailed, "use the release that wrote the store, or a newer one"},
 		{errors.Is(err, app.ErrNoUser), exitFailed, "check --user and --tenant; without them everybody is exported"},
+		{errors.Is(err, app.ErrKeyFileMissing), exitDenied, "put the key file back, or say with --keeper where it is: nothing else opens the store"},
+		{errors.Is(err, localkeeper.ErrExposed), exitDenied, "make it readable by its owner only, as with chmod 600"},
+		{errors.Is(err, seal.ErrWrongKey) && !app.Damaged(err), exitDenied, "say with --keeper who holds the key that the store was made with"},
+		{errors.Is(err, seal.ErrUnavailable) && !app.Damaged(err), exitUnreachable, "check that the holder of the top key can be reached and may be asked, and try again"},
 		{app.Damaged(err), exitDamage, "run bobbin verify to see what is damaged"},
 		{cannotListen(err) && errors.Is(err, fs.ErrPermission), exitDenied, "choose a port above 1023 with --addr, or run it as a user who may have this one"},
 		{cannotListen(err), exitFailed, "choose another address with --addr; port 0 takes a free one"},

@@ -50,7 +50,7 @@ that some lines did not go in.`,
 			return c.runImport(cmd, args[0], tenant)
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions, app.MakeOptions, app.TuningOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions, app.KeyOptions, app.MakeOptions, app.TuningOptions)
 	remote(cmd, "admin-key")
 	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant of the owners, with --db; a server takes it from the key")
 	return cmd

@@ -39,6 +39,6 @@ func (c *console) newInit() *cobra.Command {
 			return nil
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions, app.MakeOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions, app.KeyOptions, app.MakeOptions)
 	return cmd
 }

@@ -27,6 +27,6 @@ frontend_key, admin_key and signing_key; keys that were given are left empty the
 			return failed("cannot serve the store", err)
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions, app.MakeOptions, app.ServeOptions, app.PurgeOptions, app.TuningOptions, app.LogOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions, app.KeyOptions, app.MakeOptions, app.ServeOptions, app.PurgeOptions, app.TuningOptions, app.LogOptions)
 	return cmd
 }

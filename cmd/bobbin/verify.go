@@ -15,8 +15,9 @@ func (c *console) newVerify() *cobra.Command {
 		Use:   "verify --db DIR",
 		Short: "Read everything back and check it",
 		Long: `Read back every object of a store and check it: the hashes of tables, the chain of
-commits, the segments against the commits, indexes and counters against records. It
-changes nothing, and a server may run meanwhile. Exit 10 means that damage was found:
+commits, the segments against the commits, indexes and counters against records. It opens
+every key and every text, for which it needs the holder of the top key. It changes
+nothing, and a server may run meanwhile. Exit 10 means that damage was found:
 each damaged object is named once, by its key. Threads and messages are counted only
 where all that the newest state stands on is whole.`,
 		Example: "  bobbin verify --db ./data",
@@ -38,7 +39,7 @@ where all that the newest state stands on is whole.`,
 			return damageOf(&report)
 		},
 	}
-	app.AddFlags(cmd.Flags(), app.StoreOptions)
+	app.AddFlags(cmd.Flags(), app.StoreOptions, app.KeyOptions)
 	return cmd
 }
 
@@ -59,6 +60,9 @@ func (c *console) showReport(r *app.VerifyReport) error {
 		{"segments", counted(r.Segments)},
 		{"threads", counted(r.Threads)},
 		{"messages", counted(r.Messages)},
+		{"keys", counted(r.Keys)},
+		{"sealed", counted(r.Sealed)},
+		{"erased", counted(r.Erased)},
 		{"damage", strconv.Itoa(len(r.Damage))},
 	})
 	if err != nil || len(r.Damage) == 0 {

@@ -29,6 +29,8 @@ type Config struct {
 	Partitions int    // of a store that is made, and of one that is there; 0 for 1, and for as many as it has
 	CacheDir   string // of open databases; "" for the store's own folder
 
+	Keepers []KeeperRef // who holds the top key: the first wraps, any opens
+
 	Window   time.Duration // how long every commit stays a restore point
 	Grace    time.Duration // how long an unreached object waits to be deleted
 	FloorAge time.Duration // how long a floor stands before commits below it go
@@ -73,6 +75,7 @@ type Group string
 const (
 	StoreOptions  Group = "store"  // where the store lies
 	MakeOptions   Group = "make"   // how one is made
+	KeyOptions    Group = "keys"   // who holds its top key
 	TuningOptions Group = "tuning" // how an open one is kept
 	PurgeOptions  Group = "purge"  // what is purged
 	ServeOptions  Group = "serve"  // who is served, and where
@@ -80,7 +83,7 @@ const (
 )
 
 // Groups are all of them.
-var Groups = []Group{StoreOptions, MakeOptions, TuningOptions, PurgeOptions, ServeOptions, LogOptions}
+var Groups = []Group{StoreOptions, KeyOptions, MakeOptions, TuningOptions, PurgeOptions, ServeOptions, LogOptions}
 
 // envPrefix begins the name of every environment variable that is read.
 const envPrefix = "BOBBIN_"
@@ -120,6 +123,7 @@ var options = []option{
 		c.Partitions = n
 		return nil
 	}},
+	{KeyOptions, "keeper", "URL", "", "holder of the top key: awskms://KEY or file:///PATH; for a move the new one, a comma and the old one (default: the file .keeper.key in a store's folder)", readKeepers},
 	{TuningOptions, "cache-dir", "DIR", "", "folder for open databases, on the file system of a store that is a folder (default: in that folder, for S3 in the folder for temporary files)", func(c *Config, s string) (err error) {
 		c.CacheDir, err = absolute(s)
 		return err
@@ -278,6 +282,7 @@ func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, 
 	var c Config
 	var wrong []error
 	misplaced := false // somebody said where the store lies, and it cannot lie there
+	badKeeper := false
 	dbByFlag := set.Changed("db") || set.Changed("bucket")
 	for _, o := range options {
 		flag := set.Lookup(o.name)
@@ -296,6 +301,7 @@ func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, 
 		if err := o.read(&c, value); err != nil {
 			wrong = append(wrong, fmt.Errorf("%s%s: %w", source, o.shown(value), err))
 			misplaced = misplaced || o.group == StoreOptions
+			badKeeper = badKeeper || o.group == KeyOptions
 		}
 	}
 	if set.Lookup("db") != nil && c.Bucket == "" && !misplaced {
@@ -309,6 +315,11 @@ func Load(set *pflag.FlagSet, lookup func(name string) (string, bool)) (Config, 
 		}
 	}
 	wrong = append(wrong, c.check(set)...)
+	if set.Lookup("keeper") != nil {
+		if err := c.checkKeepers(); err != nil && !badKeeper {
+			wrong = append(wrong, err)
+		}
+	}
 	return c, errors.Join(wrong...)
 }
 
@@ -320,6 +331,9 @@ func (c *Config) fillIn() {
 		window, grace = 24*time.Hour, time.Hour
 	}
 	c.Window, c.Grace = cmp.Or(c.Window, window), cmp.Or(c.Grace, grace)
+	if dir := c.folder(); dir != "" && len(c.Keepers) == 0 {
+		c.Keepers = []KeeperRef{{File: filepath.Join(dir, keeperName)}}
+	}
 }
 
 // shown is a bad value as an error may show it. Keys are not shown.

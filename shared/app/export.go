@@ -22,13 +22,13 @@ type ExportOptions struct {
 	WithoutDeleted bool
 }
 
-// ErrNoUser: the user to be exported owns nothing here, and never did.
+// ErrNoUser: the user to be exported owns nothing here.
 var ErrNoUser = errors.New("no such user")
 
 // Export calls emit with one line a conversation, in the shape that an import reads.
 // Each partition is read at one position. It returns how many lines there were.
 func Export(ctx context.Context, cfg Config, log *slog.Logger, opts ExportOptions, emit func(line []byte) error) (lines int, err error) {
-	s, err := openReader(ctx, cfg, log)
+	s, err := openReader(ctx, cfg, log, withKeys)
 	if err != nil {
 		return 0, err
 	}
@@ -55,8 +55,8 @@ func (o ExportOptions) owner() chat.Owner { return chat.Owner{Tenant: o.Tenant, 
 
 func (s *Store) findUser(ctx context.Context, p *partition.Partition, owner chat.Owner) error {
 	return p.Answer(ctx, partition.Freshness{}, func(v *partition.View) error {
-		_, ok, err := store.GetOwner(v, s.hasher().Owner(owner))
-		if err == nil && !ok {
+		o, ok, err := store.GetOwner(v, s.hasher().Owner(owner))
+		if err == nil && (!ok || o.Open+o.Archived+o.Deleted == 0) {
 			err = fmt.Errorf("user %q owns no thread here: %w", owner.User, ErrNoUser)
 		}
 		return err

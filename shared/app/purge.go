@@ -16,7 +16,7 @@ type PurgeReport struct {
 
 // CountDue reports what is due to be purged. It changes nothing.
 func CountDue(ctx context.Context, cfg Config, log *slog.Logger) (report PurgeReport, err error) {
-	s, err := openReader(ctx, cfg, log)
+	s, err := openReader(ctx, cfg, log, withoutKeys)
 	if err != nil {
 		return report, err
 	}
@@ -28,7 +28,7 @@ func CountDue(ctx context.Context, cfg Config, log *slog.Logger) (report PurgeRe
 
 // Purge purges what is due. What it reports with an error was done.
 func Purge(ctx context.Context, cfg Config, log *slog.Logger) (report PurgeReport, err error) {
-	s, err := OpenStore(ctx, cfg, log)
+	s, err := openWriter(ctx, cfg, log, withoutKeys, (*Store).start)
 	if err != nil {
 		return report, err
 	}

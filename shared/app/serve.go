@@ -75,7 +75,7 @@ func prepare(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error
 	if err != nil {
 		return nil, err
 	}
-	store, err := openWriter(ctx, *cfg, log, (*Store).startAll)
+	store, err := openWriter(ctx, *cfg, log, withKeysLater, (*Store).startAll)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func when(nanos int64) *time.Time {
 
 // ReadStatus opens a store to be read and says how it is.
 func ReadStatus(ctx context.Context, cfg Config, log *slog.Logger) (status Status, err error) {
-	s, err := openReader(ctx, cfg, log)
+	s, err := openReader(ctx, cfg, log, withoutKeys)
 	if err != nil {
 		return Status{}, err
 	}

@@ -50,7 +50,8 @@ type Store struct {
 	purger     *retention.Purger
 	purges     *retention.Loop // nil where nobody purges by itself
 	jobs       *job.Runner     // nil where nobody asks for jobs
-	service    *chat.Service
+	sealing    *sealing        // nil for a store opened without its keys
+	service    *chat.Service   // nil without keys
 }
 
 // blockCache is how many bytes of tables the partitions of a process keep uncompressed,
@@ -59,14 +60,28 @@ const blockCache = 64 << 20
 
 // OpenStore opens a store to be read and written. Close it.
 func OpenStore(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
-	return openWriter(ctx, cfg, log, (*Store).start)
+	return openWriter(ctx, cfg, log, withKeys, (*Store).start)
 }
 
+// keys says whether a process opens and seals texts.
+type keys int
+
+const (
+	withoutKeys keys = iota
+	withKeys
+	withKeysLater // it goes on where the Keeper cannot be asked yet
+)
+
 // openWriter opens a store and starts what works on it.
-func openWriter(ctx context.Context, cfg Config, log *slog.Logger, start func(*Store)) (*Store, error) {
+func openWriter(ctx context.Context, cfg Config, log *slog.Logger, k keys, start func(*Store)) (*Store, error) {
 	s, err := open(ctx, cfg, log)
 	if err != nil {
 		return nil, err
+	}
+	if k != withoutKeys {
+		if err := s.openSealing(ctx); err != nil {
+			return nil, errors.Join(err, s.closer())
+		}
 	}
 	// The janitor goes by it, and what it does not name may be deleted.
 	if _, err := catalog.ReadRoots(ctx, s.bucket, s.Catalog); err != nil {
@@ -78,19 +93,43 @@ func openWriter(ctx context.Context, cfg Config, log *slog.Logger, start func(*S
 	if err := s.openPartitions(ctx, s.liveUse(), s.work.path); err != nil {
 		return nil, errors.Join(err, s.work.remove(), s.closer())
 	}
+	if err := s.prove(ctx, k); err != nil {
+		return nil, errors.Join(err, s.closePartitions(), s.work.remove(), s.closer())
+	}
 	s.work.tidy()
 	start(s)
 	return s, nil
 }
 
+// prove proves the keys of a process that needs them.
+func (s *Store) prove(ctx context.Context, k keys) error {
+	if k == withoutKeys {
+		return nil
+	}
+	err := s.proveKeys(ctx)
+	if k == withKeysLater && errors.Is(err, seal.ErrUnavailable) {
+		s.log.Warn("keys are not available yet", "error", err)
+		return nil
+	}
+	return err
+}
+
 // openReader opens a store only to be read: no writer, no loop, no file is made.
-func openReader(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
+func openReader(ctx context.Context, cfg Config, log *slog.Logger, k keys) (*Store, error) {
 	s, err := open(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
+	if k != withoutKeys {
+		if err := s.openSealing(ctx); err != nil {
+			return nil, errors.Join(err, s.closer())
+		}
+	}
 	if err := s.openPartitions(ctx, store.Lazy, ""); err != nil {
 		return nil, errors.Join(err, s.closer())
+	}
+	if err := s.prove(ctx, k); err != nil {
+		return nil, errors.Join(err, s.closePartitions(), s.closer())
 	}
 	s.service = s.newService(nil)
 	s.purger = s.newPurger(nil)
@@ -312,13 +351,19 @@ func newCommandID() (id chat.CommandID) {
 func newNonce() string { return strings.ToLower(rand.Text())[:16] }
 
 func (s *Store) newService(w chat.Writer) *chat.Service {
+	if s.sealing == nil {
+		return nil
+	}
+	reader := s.replica()
+	s.sealing.owners.Reader, s.sealing.owners.Writer = reader, w
 	return &chat.Service{
-		Reader: s.replica(),
-		Writer: w,
-		Sealer: seal.Plain{},
-		Hasher: s.hasher(),
-		Now:    time.Now,
-		NewID:  newCommandID,
+		Reader:   reader,
+		Writer:   w,
+		Sealer:   s.sealing.sealer,
+		Hasher:   s.hasher(),
+		Now:      time.Now,
+		NewID:    newCommandID,
+		Resealed: s.Metrics.Resealed,
 	}
 }
 
@@ -327,17 +372,18 @@ func (s *Store) replica() *replica.Replica {
 	return &replica.Replica{Store: s.Catalog, Partitions: s.partitions, Hasher: s.hasher(), MaxAge: s.cfg.MaxStale}
 }
 
-// Service is the domain on this store.
+// Service is the domain on this store, which was opened with its keys.
 func (s *Store) Service() *chat.Service { return s.service }
 
-// Ready reports whether the store can serve: every partition can be asked for news.
+// Ready reports whether the store can serve: every partition can be asked for news, and
+// keys can be had.
 func (s *Store) Ready(ctx context.Context) error {
 	for _, p := range s.partitions {
 		if err := p.Probe(ctx); err != nil {
 			return fmt.Errorf("partition %d: %w", p.Number, err)
 		}
 	}
-	return nil
+	return s.keysReady(ctx)
 }
 
 // Close commits what waits, takes a last checkpoint so that the next start replays
@@ -356,6 +402,9 @@ func (s *Store) Close(ctx context.Context) error {
 		for _, c := range s.compactors {
 			errs = append(errs, c.Close(ctx))
 		}
+	}
+	if s.sealing != nil {
+		s.sealing.keys.Close()
 	}
 	errs = append(errs, s.closePartitions())
 	if s.work != nil {
@@ -408,6 +457,9 @@ func InitStore(ctx context.Context, cfg Config) (created bool, err error) {
 			return false, err
 		}
 	}
+	if err := makeKeys(ctx, bucket, cfg, s); err != nil {
+		return false, err
+	}
 	// The store exists from here on. Of several processes that get here one wins.
 	if err := catalog.Create(ctx, bucket, s); err != nil {
 		if errors.Is(err, blob.ErrExists) {
@@ -458,7 +510,7 @@ func findForeign(dir string) error {
 		switch name := e.Name(); {
 		case name == catalog.StoreKey, name == "tables", name == "janitor":
 			return nil // whether it is whole is for catalog.Read to say
-		case strings.HasPrefix(name, "."), name == catalog.RootsKey, name == "branches", name == "lost+found":
+		case strings.HasPrefix(name, "."), name == catalog.RootsKey, name == "branches", name == "keys", name == "lost+found":
 		default:
 			foreign = name
 		}

@@ -12,7 +12,9 @@ import (
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/commitlog"
+	"github.com/bobbindb/bobbin/shared/keyring"
 	"github.com/bobbindb/bobbin/shared/partition"
+	"github.com/bobbindb/bobbin/shared/seal"
 	"github.com/bobbindb/bobbin/shared/store"
 )
 
@@ -28,6 +30,9 @@ type VerifyReport struct {
 	Segments    *int      `json:"segments"`
 	Threads     *int      `json:"threads"`
 	Messages    *int      `json:"messages"`
+	Keys        *int      `json:"keys"`   // of users
+	Sealed      *int      `json:"sealed"` // threads, messages and earlier texts that opened
+	Erased      *int      `json:"erased"` // those that nothing opens any more, as their authors wanted
 	Damage      []Finding `json:"damage"`
 }
 
@@ -52,11 +57,15 @@ type verifier struct {
 	tableBytes int64
 	commits    int
 	segments   int
+
+	noted  map[string]bool // key records that are named already
+	sealed int
+	erased int
 }
 
 // Verify reads back every object of a store: table hashes, the hash chain, every
-// segment against its commits, indexes and counters against records. What is wrong is
-// in the report; an error means that it could not look.
+// segment against its commits, indexes and counters against records; it opens every key
+// and every text. What is wrong is in the report; an error means that it could not look.
 func Verify(ctx context.Context, cfg Config, log *slog.Logger, progress func(done, total int64)) (report VerifyReport, err error) {
 	report.Damage = []Finding{}
 	s, err := open(ctx, cfg, log)
@@ -69,7 +78,14 @@ func Verify(ctx context.Context, cfg Config, log *slog.Logger, progress func(don
 	}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
 	report.Store, report.Branch = s.Catalog.ID, s.Catalog.Branch
-	v := &verifier{Store: s, report: &report, progress: progress, objects: map[string]bool{}, tables: map[string]bool{}}
+	if err := s.openSealing(ctx); err != nil {
+		return report, err
+	}
+	s.service = s.newService(nil)
+	v := &verifier{
+		Store: s, report: &report, progress: progress,
+		objects: map[string]bool{}, tables: map[string]bool{}, noted: map[string]bool{},
+	}
 	if err := v.run(ctx); err != nil {
 		return report, err
 	}
@@ -83,6 +99,7 @@ func Damaged(err error) bool {
 	for _, is := range []error{
 		commitlog.ErrDamaged, commitlog.ErrMissing, commitlog.ErrBehind,
 		blob.ErrNotExist, checkpoint.ErrTableGone, checkpoint.ErrGone,
+		seal.ErrDamaged,
 	} {
 		if errors.Is(err, is) {
 			return true
@@ -100,7 +117,7 @@ func describe(key string, err error) string {
 	switch {
 	case errors.Is(err, commitlog.ErrUnknownFormat):
 		return "it has a format that this release does not know: it is damaged, or a newer release wrote it"
-	case errors.Is(err, blob.ErrNotExist), errors.Is(err, checkpoint.ErrGone):
+	case errors.Is(err, blob.ErrNotExist), errors.Is(err, checkpoint.ErrGone), errors.Is(err, keyring.ErrMissing):
 		return "it is missing"
 	}
 	text := err.Error()
@@ -110,6 +127,7 @@ func describe(key string, err error) string {
 		text = "it " + after
 	}
 	text = strings.TrimSuffix(strings.TrimPrefix(text, "damaged: "), ": "+commitlog.ErrDamaged.Error())
+	text = strings.TrimPrefix(text, seal.ErrDamaged.Error()+": ")
 	if strings.HasPrefix(text, "it ") {
 		return text
 	}
@@ -157,6 +175,7 @@ func (v *verifier) run(ctx context.Context) error {
 	r.Commits, r.Segments = new(v.commits), new(v.segments)
 	if !slices.Contains(whole, false) { // those of some partitions would be no count of the store's
 		r.Threads, r.Messages = new(0), new(0)
+		r.Sealed, r.Erased = &v.sealed, &v.erased
 	}
 	for p := range manifests {
 		if !whole[p] {
@@ -166,7 +185,7 @@ func (v *verifier) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return v.keys(ctx, 0) // where no partition could say which KEK is in use
 }
 
 // manifests reads roots.json and the manifest of every partition, nil where that cannot
@@ -298,6 +317,9 @@ func (v *verifier) records(ctx context.Context, number int) (err error) {
 	for _, f := range findings {
 		v.note(prefix, "%s", f.String())
 	}
+	if err := v.texts(ctx, view); err != nil {
+		return v.foundRecords(prefix, err)
+	}
 	if v.report.Threads != nil {
 		*v.report.Threads += int(totals.Threads)
 		*v.report.Messages += int(totals.Messages)
@@ -310,7 +332,7 @@ func (v *verifier) foundRecords(prefix string, err error) error {
 	if !wrong(err) {
 		return fmt.Errorf("read the records of %s: %w", prefix, err)
 	}
-	v.report.Threads, v.report.Messages = nil, nil
+	v.report.Threads, v.report.Messages, v.report.Sealed, v.report.Erased = nil, nil, nil, nil
 	v.note(prefix, "its records cannot be read: %v", err)
 	return nil
 }

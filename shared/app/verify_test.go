@@ -18,7 +18,7 @@ import (
 func verify(t *testing.T, dir string) app.VerifyReport {
 	t.Helper()
 	set := pflag.NewFlagSet("verify", pflag.ContinueOnError)
-	app.AddFlags(set, app.StoreOptions)
+	app.AddFlags(set, app.StoreOptions, app.KeyOptions)
 	if err := set.Parse([]string{"--db", dir}); err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +55,11 @@ func crashed(t *testing.T) string {
 	return copyStore(t, dir)
 }
 
-// copyStore copies a store's objects.
+// copyStore copies a store's objects and its key file.
 func copyStore(t *testing.T, dir string) string {
 	t.Helper()
 	to := t.TempDir()
-	for _, key := range objects(t, dir) {
+	for _, key := range append(objects(t, dir), ".keeper.key") {
 		body, err := os.ReadFile(filepath.Join(dir, key))
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func objects(t *testing.T, dir string) (keys []string) {
 // nothing else is.
 func TestVerifyNamesWhatIsDamaged(t *testing.T) {
 	dir := crashed(t)
-	if r := verify(t, dir); !r.OK || *r.Threads != 16 || *r.Messages != 16 || *r.Checkpoints == 0 || *r.Segments == 0 || *r.Commits != 16 {
+	if r := verify(t, dir); !r.OK || *r.Threads != 16 || *r.Messages != 16 || *r.Checkpoints == 0 || *r.Segments == 0 || *r.Commits != 20 || *r.Keys != 4 || *r.Sealed != 32 {
 		t.Fatalf("Verify() = %+v, want a whole store", r)
 	}
 	last := map[string]string{} // by folder; nothing tells that the last commit is gone
@@ -151,7 +151,7 @@ func TestVerifyNamesWhatIsDamaged(t *testing.T) {
 						t.Errorf("Verify() says %q, which holds %q", r.Damage[0].What, word)
 					}
 				}
-				if stands := strings.Contains(key, "/segments/") || key == "roots.json"; stands != (r.Threads != nil) {
+				if stands := strings.Contains(key, "/segments/") || strings.HasPrefix(key, "keys/") || key == "roots.json"; stands != (r.Threads != nil) {
 					t.Errorf("Verify() counts %v threads, want a count only where the records can be read", r.Threads)
 				}
 				t.Log(r.Damage[0].What)

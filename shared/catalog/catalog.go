@@ -232,7 +232,7 @@ func readAgain(ctx context.Context, bucket blob.Bucket) (blob.Object, error) {
 // findOrphan returns the key of an object that only a store in use has, "" if there is
 // none.
 func findOrphan(ctx context.Context, bucket blob.Bucket) (string, error) {
-	for _, prefix := range []string{"tables/", "janitor/", "branches/"} {
+	for _, prefix := range []string{"tables/", "janitor/", "branches/", "keys/users/"} {
 		opts := blob.ListOptions{Prefix: prefix}
 		for more := true; more; {
 			page, err := bucket.List(ctx, opts)

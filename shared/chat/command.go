@@ -24,8 +24,13 @@ type Draft struct {
 	Seal  SealFunc
 	Texts Texts
 	Key   *DataKey // a data key that came with Texts, nil when the thread has it
-	At    int64    // for an edit, the revision that the texts are sealed as
+	At    int64    // for an edit or an update, the revision that the texts are sealed as
 	Size  int      // bytes of the texts, for whoever bounds a queue
+}
+
+// Closed reports whether the draft brings texts that are sealed already.
+func (d *Draft) Closed() bool {
+	return d.Texts.Title != nil || d.Texts.Slug != nil || d.Texts.Body != nil || d.Texts.Metadata != nil
 }
 
 // TimeError refuses a proposed time and says which is the next allowed.
@@ -173,6 +178,14 @@ type Purge struct {
 	Retention time.Duration // for which a deleted thread or message is kept
 }
 
+// UseKey makes a user key the one that the caller has in use, unless there is one. The
+// result names the one in use. It concerns the caller's own slot. Repeating it changes
+// nothing, so it is not remembered by its id.
+type UseKey struct {
+	ID  [16]byte
+	KEK uint32 // version of the KEK that the key is stored under
+}
+
 // Due reports whether a thread or message that was deleted and expires at these times is
 // to go; 0 is never.
 func (p *Purge) Due(deleted, expires, now int64) bool {
@@ -189,6 +202,7 @@ func (*DeleteMessage) action()   {}
 func (*UndeleteMessage) action() {}
 func (*ImportThread) action()    {}
 func (*Purge) action()           {}
+func (*UseKey) action()          {}
 
 // Result is a command's answer: the first one, however often it was asked.
 type Result struct {
@@ -197,6 +211,7 @@ type Result struct {
 	Revision uint32 // of what was changed
 	Created  int    // messages that an import added
 	Purged   Purged
+	Key      [16]byte // the user key in use, for a UseKey
 	Position Position
 }
 

@@ -90,6 +90,7 @@ var (
 	ErrKeyReused       = &Error{Kind: Conflict, Code: "idempotency_key_reused", Text: "idempotency key reused"}
 	ErrOtherBranch     = &Error{Kind: Conflict, Code: "position_of_another_branch", Text: "position of another branch"}
 	ErrPrecondition    = &Error{Kind: Precondition, Code: "precondition_failed", Text: "precondition failed"}
+	ErrKEKClosed       = &Error{Kind: Conflict, Code: "kek_closed", Text: "KEK version is closed to new keys"}
 	ErrThreadFull      = &Error{Kind: Conflict, Code: "thread_full", Text: "thread is full"}
 	ErrBusy            = &Error{Kind: Busy, Code: "busy", Text: "server busy; try again", Retry: time.Second}
 	ErrFrozen          = &Error{Kind: Busy, Code: "frozen", Text: "store is frozen for maintenance", Retry: 5 * time.Second}

@@ -33,8 +33,13 @@ type Message struct {
 
 	Body     Sealed // JSON
 	Metadata Sealed // nil when not set, else a JSON object
-	Content  Digest // of what it was created with, zero without a client id
-	Changed  uint64 // seq of the commit in which it last changed
+
+	// MetadataRevision is the revision at which the metadata was written; the body is
+	// that of Revision.
+	MetadataRevision uint32
+
+	Content Digest // of what it was created with, zero without a client id
+	Changed uint64 // seq of the commit in which it last changed
 }
 
 // Revision is an earlier text of an edited message.
@@ -45,4 +50,6 @@ type Revision struct {
 	Written  int64 // when this text was written
 	Body     Sealed
 	Metadata Sealed
+
+	MetadataRevision uint32 // at which the metadata was written
 }

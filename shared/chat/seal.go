@@ -13,7 +13,8 @@ const (
 	FieldBody     Field = 4
 )
 
-// Name is what a sealed text is bound to: opened as anything else, it does not open.
+// Name is what a sealed text is bound to: opened as anything else, it does not open. Its
+// revision is that of the thread or the message at which the text was written.
 type Name struct {
 	Thread   ThreadID
 	Message  int64 // the time in the message's key; 0 for a field of the thread

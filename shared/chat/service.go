@@ -89,7 +89,7 @@ func (s *Service) do(ctx context.Context, cmd *Command) (Result, error) {
 }
 
 // repropose moves the drafts of an action to a later time, with room for others. What
-// an edit proposes is a revision, and there is only one next.
+// an edit and an update propose is a revision, and there is only one next.
 func repropose(a Action, next, room int64) {
 	at := next + room
 	switch a := a.(type) {
@@ -110,7 +110,7 @@ func repropose(a Action, next, room int64) {
 	case *EditMessage:
 		a.Draft.At = next
 	case *UpdateThread:
-		a.Draft.At = at
+		a.Draft.At = next
 	}
 }
 
@@ -145,7 +145,7 @@ func (s *Service) draft(ctx context.Context, author Owner, p plain) (Draft, erro
 			if f.text == nil {
 				continue
 			}
-			sealed, key, err := s.Sealer.Seal(ctx, nameOf(thread, message, revision, f.field), author, keys, f.text)
+			sealed, key, err := s.Sealer.Seal(ctx, Name{thread, message, revision, f.field}, author, keys, f.text)
 			if err != nil {
 				return Texts{}, nil, err
 			}
@@ -175,15 +175,15 @@ type OpenMessage struct {
 
 // OpenThread opens a thread's texts, or fails whole.
 func (s *Service) OpenThread(ctx context.Context, t *Thread) (OpenThread, error) {
-	title, err := s.open(ctx, t, 0, 0, FieldTitle, t.Title)
+	title, err := s.open(ctx, t, Name{Revision: t.TitleRevision, Field: FieldTitle}, t.Title)
 	if err != nil {
 		return OpenThread{}, err
 	}
-	slug, err := s.open(ctx, t, 0, 0, FieldSlug, t.Slug)
+	slug, err := s.open(ctx, t, Name{Revision: t.SlugRevision, Field: FieldSlug}, t.Slug)
 	if err != nil {
 		return OpenThread{}, err
 	}
-	metadata, err := s.open(ctx, t, 0, 0, FieldMetadata, t.Metadata)
+	metadata, err := s.open(ctx, t, Name{Revision: t.MetadataRevision, Field: FieldMetadata}, t.Metadata)
 	if err != nil {
 		return OpenThread{}, err
 	}
@@ -192,31 +192,24 @@ func (s *Service) OpenThread(ctx context.Context, t *Thread) (OpenThread, error)
 
 // OpenMessage opens a message's texts, or fails whole.
 func (s *Service) OpenMessage(ctx context.Context, t *Thread, m *Message) (OpenMessage, error) {
-	body, err := s.open(ctx, t, m.ID.Time, m.Revision, FieldBody, m.Body)
+	body, err := s.open(ctx, t, Name{Message: m.ID.Time, Revision: m.Revision, Field: FieldBody}, m.Body)
 	if err != nil {
 		return OpenMessage{}, err
 	}
-	metadata, err := s.open(ctx, t, m.ID.Time, m.Revision, FieldMetadata, m.Metadata)
+	metadata, err := s.open(ctx, t, Name{Message: m.ID.Time, Revision: m.MetadataRevision, Field: FieldMetadata}, m.Metadata)
 	if err != nil {
 		return OpenMessage{}, err
 	}
 	return OpenMessage{Message: m, Body: body, Metadata: metadata}, nil
 }
 
-func (s *Service) open(ctx context.Context, t *Thread, message int64, revision uint32, field Field, sealed Sealed) ([]byte, error) {
+// open opens a text of a thread, nil when there is none.
+func (s *Service) open(ctx context.Context, t *Thread, name Name, sealed Sealed) ([]byte, error) {
 	if sealed == nil {
 		return nil, nil
 	}
-	return s.Sealer.Open(ctx, nameOf(t.ID, message, revision, field), t.Keys, sealed)
-}
-
-// nameOf is the name that a text is sealed under. Only bodies have revisions: an edit
-// leaves the rest of a message as it was sealed.
-func nameOf(thread ThreadID, message int64, revision uint32, field Field) Name {
-	if field != FieldBody {
-		revision = 0
-	}
-	return Name{Thread: thread, Message: message, Revision: revision, Field: field}
+	name.Thread = t.ID
+	return s.Sealer.Open(ctx, name, t.Keys, sealed)
 }
 
 // checkBody refuses a body that is absent or null. Any other JSON is a body.

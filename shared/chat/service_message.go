@@ -1,6 +1,10 @@
 package chat
 
-import "context"
+import (
+	"context"
+	"slices"
+	"strconv"
+)
 
 // Post is a message to post.
 type Post struct {
@@ -102,11 +106,20 @@ func (s *Service) ListMessages(ctx context.Context, call Call, ref ThreadRef, q 
 	if err != nil {
 		return OpenMessagePage{}, pos, err
 	}
-	out := OpenMessagePage{Page: page.Page, Thread: page.Thread.ID, Messages: make([]OpenMessage, len(page.Messages))}
-	for i, m := range page.Messages {
-		if out.Messages[i], err = s.OpenMessage(ctx, page.Thread, m); err != nil {
-			return OpenMessagePage{}, pos, err
-		}
+	out := OpenMessagePage{Page: page.Page, Thread: page.Thread.ID}
+	end, anchor := last, 0
+	if q.After != "" {
+		end = first
+	}
+	if q.Anchor != "" {
+		anchor = anchorOf(page.Messages, q.Anchor)
+	}
+	out.Messages, err = fit(&out.Page, len(page.Messages), q.Cursor, end, anchor, func(i int) (OpenMessage, int, error) {
+		m, err := s.OpenMessage(ctx, page.Thread, page.Messages[i])
+		return m, len(m.Body) + len(m.Metadata), err
+	})
+	if err != nil {
+		return OpenMessagePage{}, pos, err
 	}
 	return out, pos, nil
 }
@@ -132,21 +145,33 @@ func (s *Service) ListRevisions(ctx context.Context, call Call, thread ThreadRef
 	if err != nil {
 		return OpenRevisionPage{}, pos, err
 	}
-	out := OpenRevisionPage{Page: page.Page, Message: page.Message.ID, Revisions: make([]OpenRevision, len(page.Revisions))}
-	for i, r := range page.Revisions {
-		if out.Revisions[i], err = s.openRevision(ctx, page.Thread, r); err != nil {
-			return OpenRevisionPage{}, pos, err
-		}
+	out := OpenRevisionPage{Page: page.Page, Message: page.Message.ID}
+	end, anchor := last, 0
+	if q.After != "" {
+		end = first
+	}
+	if q.Anchor != "" {
+		anchor = max(0, slices.IndexFunc(page.Revisions, func(r *Revision) bool {
+			return strconv.FormatUint(uint64(r.Revision), 10) == q.Anchor
+		}))
+	}
+	out.Revisions, err = fit(&out.Page, len(page.Revisions), q.Cursor, end, anchor, func(i int) (OpenRevision, int, error) {
+		r, err := s.OpenRevision(ctx, page.Thread, page.Revisions[i])
+		return r, len(r.Body) + len(r.Metadata), err
+	})
+	if err != nil {
+		return OpenRevisionPage{}, pos, err
 	}
 	return out, pos, nil
 }
 
-func (s *Service) openRevision(ctx context.Context, t *Thread, r *Revision) (OpenRevision, error) {
-	body, err := s.open(ctx, t, r.Message.Time, r.Revision, FieldBody, r.Body)
+// OpenRevision opens an earlier text of a message, or fails whole.
+func (s *Service) OpenRevision(ctx context.Context, t *Thread, r *Revision) (OpenRevision, error) {
+	body, err := s.open(ctx, t, Name{Message: r.Message.Time, Revision: r.Revision, Field: FieldBody}, r.Body)
 	if err != nil {
 		return OpenRevision{}, err
 	}
-	metadata, err := s.open(ctx, t, r.Message.Time, r.Revision, FieldMetadata, r.Metadata)
+	metadata, err := s.open(ctx, t, Name{Message: r.Message.Time, Revision: r.MetadataRevision, Field: FieldMetadata}, r.Metadata)
 	if err != nil {
 		return OpenRevision{}, err
 	}

@@ -73,11 +73,20 @@ func (s *Service) ListThreads(ctx context.Context, call Call, q ThreadQuery) (Op
 	if err != nil {
 		return OpenThreadPage{}, pos, err
 	}
-	out := OpenThreadPage{Page: page.Page, Threads: make([]OpenThread, len(page.Threads))}
-	for i, t := range page.Threads {
-		if out.Threads[i], err = s.OpenThread(ctx, t); err != nil {
-			return OpenThreadPage{}, pos, err
-		}
+	out := OpenThreadPage{Page: page.Page}
+	end, anchor := first, 0
+	if q.Before != "" {
+		end = last
+	}
+	if q.Anchor != "" {
+		anchor = threadAnchorOf(page.Threads, q.Anchor)
+	}
+	out.Threads, err = fit(&out.Page, len(page.Threads), q.Cursor, end, anchor, func(i int) (OpenThread, int, error) {
+		t, err := s.OpenThread(ctx, page.Threads[i])
+		return t, len(t.Title) + len(t.Slug) + len(t.Metadata), err
+	})
+	if err != nil {
+		return OpenThreadPage{}, pos, err
 	}
 	return out, pos, nil
 }

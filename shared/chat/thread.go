@@ -54,6 +54,12 @@ type Thread struct {
 	Title    Sealed
 	Slug     Sealed // nil when not set
 	Metadata Sealed // nil when not set, else a JSON object
+
+	// At which revision of the thread each of them was written: they are sealed as that.
+	TitleRevision    uint32
+	SlugRevision     uint32
+	MetadataRevision uint32
+
 	SlugHash Digest // of the slug, zero when not set
 	Content  Digest // of what it was created with, zero without a client id
 

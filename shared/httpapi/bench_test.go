@@ -16,7 +16,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/httpapi"
 	"github.com/bobbindb/bobbin/shared/job"
-	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/shared/telemetry"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
 )
@@ -94,13 +94,13 @@ func newStub() *stub {
 	s := &stub{position: chat.Position{Branch: "main-7f3k2q", Seqs: []chat.PartitionSeq{{Partition: 0, Seq: 12345}}}}
 	s.thread = chat.Thread{
 		ID: chat.ThreadID{Time: noon, Slot: 7}, Owner: owner, Created: noon, Updated: noon,
-		Title: seal.EncodePlain([]byte("a title")),
+		Title: sealtest.Frame(1, []byte("a title")),
 	}
 	for n := range 50 {
 		s.messages = append(s.messages, &chat.Message{
 			ID: chat.MessageID{Thread: s.thread.ID, Time: noon + int64(n), Seq: uint32(n)}, Author: owner,
 			Created: noon + int64(n), Updated: noon + int64(n), Parent: noon + int64(n) - 1,
-			Role: "user", Body: seal.EncodePlain([]byte(kilobyte)),
+			Role: "user", Body: sealtest.Frame(1, []byte(kilobyte)),
 		})
 	}
 	s.result = chat.Result{Thread: s.thread.ID, Messages: []chat.MessageID{s.messages[0].ID}, Position: s.position}
@@ -138,7 +138,7 @@ type caller struct {
 func newCaller(method, path, body string, change ...func(*httpapi.Options)) *caller {
 	s := newStub()
 	o, _ := newOptions()
-	o.Service = &chat.Service{Reader: s, Writer: s, Sealer: seal.Plain{}, Hasher: chat.NewHasher([]byte("salt")), Now: contract.Now, NewID: o.Service.NewID}
+	o.Service = &chat.Service{Reader: s, Writer: s, Sealer: sealtest.Copier{}, Hasher: chat.NewHasher([]byte("salt")), Now: contract.Now, NewID: o.Service.NewID}
 	o.AllowedAddrs, o.Origins, o.NewRequestID, o.Now = nil, nil, nil, nil
 	o.Admin = httpapi.AdminHooks{Inspector: s, Jobs: stubJobs{}, Status: func(context.Context) (any, error) { return struct{}{}, nil }}
 	for _, c := range change {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/httpapi"
-	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/test/httpscript"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
 	"github.com/bobbindb/bobbin/test/openapi"
@@ -24,7 +24,7 @@ func newService() (*chat.Service, *memory) {
 	return &chat.Service{
 		Reader: m,
 		Writer: m,
-		Sealer: seal.Plain{},
+		Sealer: sealtest.Copier{},
 		Hasher: chat.NewHasher([]byte("salt")),
 		Now:    contract.Now,
 		NewID: func() chat.CommandID {

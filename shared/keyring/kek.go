@@ -47,29 +47,68 @@ func (r *Keyring) kek(ctx context.Context, v Version) (*seal.Key, error) {
 	})
 }
 
+// Prove has the Keeper open a KEK version, whether it is in memory or not. It stays there.
+func (r *Keyring) Prove(ctx context.Context, v Version) error {
+	_, err := fly(ctx, r, "prove "+KEKKey(v), func(ctx context.Context) (struct{}, error) {
+		key, err := r.unwrapKEK(ctx, v)
+		if err != nil {
+			return struct{}{}, err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.failed, v)
+		if r.keks[v] != nil || r.closed {
+			key.Wipe()
+			return struct{}{}, nil
+		}
+		r.keks[v] = key
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// KEKError says which KEK version could not be had.
+type KEKError struct {
+	Version Version
+	Err     error
+}
+
+// Error names the version.
+func (e *KEKError) Error() string { return fmt.Sprintf("KEK %s: %v", e.Version, e.Err) }
+
+// Unwrap is why.
+func (e *KEKError) Unwrap() error { return e.Err }
+
 func (r *Keyring) unwrapKEK(ctx context.Context, v Version) (*seal.Key, error) {
+	key, err := r.readKEK(ctx, v)
+	if err != nil {
+		return nil, &KEKError{Version: v, Err: err}
+	}
+	return key, nil
+}
+
+func (r *Keyring) readKEK(ctx context.Context, v Version) (*seal.Key, error) {
 	object, err := r.get(ctx, KEKKey(v))
 	if err != nil {
-		return nil, fmt.Errorf("read KEK %s: %w", v, err)
+		return nil, err
 	}
 	record, err := decodeKEK(object.Body)
 	if err != nil || record.version != v {
-		return nil, fmt.Errorf("read KEK %s: %w", v, seal.ErrDamaged)
+		return nil, fmt.Errorf("%s: %w", KEKKey(v), seal.ErrDamaged)
 	}
 	if record.retired {
-		return nil, fmt.Errorf("KEK %s: %w", v, ErrRetired)
+		return nil, ErrRetired
 	}
 	r.stats.unwraps.Add(1)
 	secret, err := r.o.Keeper.Unwrap(ctx, r.context(v), record.wrapped)
+	if errors.Is(err, seal.ErrWrongKey) && record.keeper == r.o.Keeper.Name() {
+		err = fmt.Errorf("%s: %w: %w", KEKKey(v), seal.ErrDamaged, err) // it names this key, and does not lead to it
+	}
 	if err != nil {
-		return nil, fmt.Errorf("unwrap KEK %s, wrapped by %s: %w", v, record.keeper, err)
+		return nil, fmt.Errorf("wrapped by %s: %w", record.keeper, err)
 	}
 	defer clear(secret)
-	key, err := seal.NewKey(secret)
-	if err != nil {
-		return nil, fmt.Errorf("unwrap KEK %s: %w", v, err)
-	}
-	return key, nil
+	return seal.NewKey(secret)
 }
 
 // context is what a KEK is wrapped for.

@@ -24,7 +24,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/replica"
 	"github.com/bobbindb/bobbin/shared/retention"
-	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/shared/store"
 	"github.com/bobbindb/bobbin/shared/writer"
 )
@@ -101,7 +101,7 @@ func (w *world) process(bucket blob.Bucket) *process {
 	}
 	p.service = &chat.Service{
 		Reader: &replica.Replica{Store: w.store, Partitions: p.parts, Hasher: hasher},
-		Writer: p.writers, Sealer: seal.Plain{}, Hasher: hasher, Now: time.Now, NewID: newID,
+		Writer: p.writers, Sealer: sealtest.Copier{}, Hasher: hasher, Now: time.Now, NewID: newID,
 	}
 	p.purger = retention.New(retention.Options{
 		Store: w.store, Partitions: p.parts, Writer: p.writers, Keep: keep, Now: time.Now, NewID: newID,

@@ -5,11 +5,6 @@
 //
 // The first byte is the kind. Numbers are big-endian.
 //
-//	kind 0, plaintext
-//	  offset  size  what
-//	  0       1     0
-//	  1       n     the text
-//
 //	kind 1, AES-256-GCM
 //	  offset  size  what
 //	  0       1     1
@@ -29,8 +24,8 @@
 // its message up to the time ("t:...:m:<time>"), its revision and its field: any of
 // them changed, it does not open.
 //
-// Plaintext serves only a store without keys. Whoever meets a kind that it does not
-// know, or a text too short for its kind, answers ErrDamaged: it never guesses, and
+// There is no kind for plaintext, and 0 is never given to any. Whoever meets a kind that
+// it does not know, or a text too short for its kind, answers ErrDamaged: it never guesses, and
 // never gives out bytes that were not opened.
 //
 // # Wrapped keys

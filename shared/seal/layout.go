@@ -10,11 +10,8 @@ import (
 // Kind is the first byte of a sealed text: how the rest is to be read.
 type Kind byte
 
-// The kinds of sealed text. A number is never used again.
-const (
-	KindPlain  Kind = 0
-	KindAESGCM Kind = 1
-)
+// KindAESGCM is the one kind of sealed text. A number is never used again.
+const KindAESGCM Kind = 1
 
 // Sizes of the parts, in bytes.
 const (

@@ -35,6 +35,19 @@ type UserKeys interface {
 	Named(ctx context.Context, author chat.Owner, id KeyID) (*UserKey, error)
 }
 
+// UserKeyError says which user key could not be had.
+type UserKeyError struct {
+	Author chat.Owner
+	ID     KeyID
+	Err    error
+}
+
+// Error names the key, and not whose it is.
+func (e *UserKeyError) Error() string { return fmt.Sprintf("user key %s: %v", e.ID, e.Err) }
+
+// Unwrap is why.
+func (e *UserKeyError) Unwrap() error { return e.Err }
+
 // SealerOptions are what a Sealer stands on.
 type SealerOptions struct {
 	Store    string // the store's id
@@ -263,7 +276,7 @@ func (s *Sealer) unwrap(ctx context.Context, thread chat.ThreadID, k *chat.DataK
 	}
 	user, err := s.keys.Named(ctx, k.Author, k.UserKey)
 	if err != nil {
-		return nil, fmt.Errorf("user key %s: %w", KeyID(k.UserKey), err)
+		return nil, &UserKeyError{Author: k.Author, ID: k.UserKey, Err: err}
 	}
 	return s.unwrapUnder(user, thread, k)
 }

@@ -246,7 +246,7 @@ func TestOpenChanged(t *testing.T) {
 			t.Errorf("Open() of %d bytes = %q, %v, want ErrDamaged", n, got, err)
 		}
 	}
-	plain := seal.EncodePlain([]byte("text"))
+	plain := append(chat.Sealed{0}, "a text that is as long as a sealed one must be"...)
 	if got, err := s.Open(t.Context(), body, dataKeys, plain); !errors.Is(err, seal.ErrDamaged) || got != nil {
 		t.Errorf("Open() of plaintext = %q, %v, want ErrDamaged", got, err)
 	}

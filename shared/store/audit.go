@@ -166,6 +166,9 @@ func (a *audit) visitMeta(key, value []byte) error {
 	case "x" + ControlSeal:
 		_, err := DecodeSeal(value)
 		return err
+	case "x" + ControlKEK:
+		_, err := DecodeKEK(value)
+		return err
 	case "x" + ControlFormat:
 		_, err := DecodeFormat(value)
 		return err

@@ -13,6 +13,7 @@ const (
 	ControlFreeze = "freeze" // no writes until the thaw
 	ControlThaw   = "thaw"
 	ControlSeal   = "seal" // no commits any more on this branch
+	ControlKEK    = "kek"  // which KEK versions wrap new user keys
 )
 
 // Freeze is a maintenance window.
@@ -27,6 +28,40 @@ type Seal struct {
 
 // Format says which formats may be written from here on.
 type Format struct{ Version uint64 }
+
+// KEK says which KEK version wraps new user keys, and which take none any more. A store
+// without the record stands at version 1.
+type KEK struct {
+	Current uint32
+	Closed  []uint32
+}
+
+// EncodeKEK is the value of a kek record.
+func EncodeKEK(k KEK) []byte {
+	w := newWriter(16)
+	w.uint(1, uint64(k.Current))
+	for _, v := range k.Closed {
+		w.uint(2, uint64(v))
+	}
+	return w.b
+}
+
+// DecodeKEK reads what EncodeKEK wrote.
+func DecodeKEK(b []byte) (KEK, error) {
+	var k KEK
+	err := each(b, func(field protowire.Number, v uint64, _ []byte) bool {
+		switch field {
+		case 1:
+			k.Current = uint32(v)
+		case 2:
+			k.Closed = append(k.Closed, uint32(v))
+		default:
+			return false
+		}
+		return true
+	})
+	return k, err
+}
 
 // EncodeFreeze is the value of a freeze record.
 func EncodeFreeze(f Freeze) []byte {
@@ -94,6 +129,11 @@ func addControl(batch *pebble.Batch, name string, value []byte) error {
 		return batch.Delete(KeyControl(ControlFreeze), nil)
 	case ControlSeal:
 		if _, err := DecodeSeal(value); err != nil {
+			return err
+		}
+		return batch.Set(KeyControl(name), value, nil)
+	case ControlKEK:
+		if _, err := DecodeKEK(value); err != nil {
 			return err
 		}
 		return batch.Set(KeyControl(name), value, nil)

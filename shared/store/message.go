@@ -33,6 +33,7 @@ func EncodeMessage(m *chat.Message) []byte {
 	w.bytes(17, m.Metadata)
 	w.digest(18, m.Content)
 	w.uint(19, m.Changed)
+	w.uint(20, uint64(m.MetadataRevision))
 	return w.b
 }
 
@@ -90,6 +91,8 @@ func decodeMessage(m *chat.Message, thread *chat.Thread, time int64, b []byte, w
 			return setDigest(&m.Content, data)
 		case 19:
 			m.Changed = v
+		case 20:
+			m.MetadataRevision = uint32(v)
 		default:
 			return false
 		}
@@ -108,6 +111,7 @@ func EncodeRevision(r *chat.Revision) []byte {
 	w.uint(2, uint64(r.Written))
 	w.bytes(3, r.Body)
 	w.bytes(4, r.Metadata)
+	w.uint(5, uint64(r.MetadataRevision))
 	return w.b
 }
 
@@ -124,6 +128,8 @@ func DecodeRevision(message *chat.Message, number uint32, b []byte) (*chat.Revis
 			r.Body = data
 		case 4:
 			r.Metadata = data
+		case 5:
+			r.MetadataRevision = uint32(v)
 		default:
 			return false
 		}

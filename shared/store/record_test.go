@@ -38,32 +38,32 @@ func codecs() []codec {
 				Revision: 5, Title: chat.Sealed("ti"), Slug: chat.Sealed("sl"), Metadata: chat.Sealed("me"), SlugHash: digest, Content: digest,
 				Head: 6, LastTime: 7, NextSeq: 8, LastMessage: 9, Live: 300, Dead: 11, Changed: 12,
 				Keys:   []chat.DataKey{{ID: 1, Author: chat.Owner{Tenant: "ten", User: "bob"}, UserKey: [16]byte{1}, Wrapped: []byte("wr"), Uses: 7}},
-				Purged: 13,
+				Purged: 13, TitleRevision: 14, SlugRevision: 15, MetadataRevision: 16,
 			},
 			encode: func(x any) []byte { return EncodeThread(x.(*chat.Thread)) },
 			decode: func(b []byte) (any, error) { return DecodeThread(thread1, b) },
-			golden: "010a0374656e1203616e6e1a026331200128023003380440014a070a03626f6210024a070a03657665100150055a0274696202736c6a026d657210010000000000000000000000000000027a1001000000000000000000000000000002800106880107900108980109a001ac02a8010bb0010cba01240801120374656e1a03626f622210010000000000000000000000000000002a0277723007c0010d",
+			golden: "010a0374656e1203616e6e1a026331200128023003380440014a070a03626f6210024a070a03657665100150055a0274696202736c6a026d657210010000000000000000000000000000027a1001000000000000000000000000000002800106880107900108980109a001ac02a8010bb0010cba01240801120374656e1a03626f622210010000000000000000000000000000002a0277723007c0010dc8010ed0010fd80110",
 		},
 		{
 			name: "message",
 			example: &chat.Message{
 				ID: recordMessage.ID, Author: chat.Owner{Tenant: "ten", User: "bob"}, ClientID: "c2", Created: 71, Updated: 72, Deleted: 73, Expires: 74,
 				Status: chat.Completed, Parent: 60, Revision: 5, Role: "user", Format: "text", Model: "m", ReplyTo: "r", Usage: []byte("{}"),
-				Body: chat.Sealed("body"), Metadata: chat.Sealed("me"), Content: digest, Changed: 12,
+				Body: chat.Sealed("body"), Metadata: chat.Sealed("me"), Content: digest, Changed: 12, MetadataRevision: 4,
 			},
 			encode: func(x any) []byte { return EncodeMessage(x.(*chat.Message)) },
 			decode: func(b []byte) (any, error) { return DecodeMessage(recordThread, 70, b) },
-			golden: "0108031203626f621a026332204728483049384a4002483c50055a04757365726204746578746a016d7201727a027b7d820104626f64798a01026d659201100100000000000000000000000000000298010c",
+			golden: "0108031203626f621a026332204728483049384a4002483c50055a04757365726204746578746a016d7201727a027b7d820104626f64798a01026d659201100100000000000000000000000000000298010ca00104",
 		},
 		{
 			name: "revision",
 			example: &chat.Revision{
 				Message: recordMessage.ID, Revision: 4, Author: chat.Owner{Tenant: "ten", User: "bob"}, Written: 71,
-				Body: chat.Sealed("old"), Metadata: chat.Sealed("me"),
+				Body: chat.Sealed("old"), Metadata: chat.Sealed("me"), MetadataRevision: 3,
 			},
 			encode: func(x any) []byte { return EncodeRevision(x.(*chat.Revision)) },
 			decode: func(b []byte) (any, error) { return DecodeRevision(recordMessage, 4, b) },
-			golden: "010a03626f6210471a036f6c6422026d65",
+			golden: "010a03626f6210471a036f6c6422026d652803",
 		},
 		{
 			name:    "owner",
@@ -111,6 +111,16 @@ func codecs() []codec {
 				return &s, err
 			},
 			golden: "010a066d61696e2d32",
+		},
+		{
+			name:    "kek",
+			example: &KEK{Current: 3, Closed: []uint32{1, 2}},
+			encode:  func(x any) []byte { return EncodeKEK(*x.(*KEK)) },
+			decode: func(b []byte) (any, error) {
+				k, err := DecodeKEK(b)
+				return &k, err
+			},
+			golden: "01080310011002",
 		},
 		{
 			name:    "format",

@@ -90,3 +90,31 @@ func (v *View) EachMessage(t *chat.Thread, visit func(*chat.Message) error) erro
 	}
 	return nil
 }
+
+// EachRevision calls visit for every earlier text of a message, oldest first.
+func (v *View) EachRevision(m *chat.Message, visit func(*chat.Revision) error) error {
+	walk, err := v.merge(appendTime(threadKey(m.ID.Thread, subRevision, 12), m.ID.Time))
+	if err != nil {
+		return err
+	}
+	read := func() error {
+		for ok := walk.from(nil); ok; ok = walk.next() {
+			value, err := walk.value()
+			if err != nil {
+				return err
+			}
+			r, err := DecodeRevision(m, numberOf(walk), clone(value))
+			if err != nil {
+				return fmt.Errorf("revision %d: %w", numberOf(walk), err)
+			}
+			if err := visit(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := errors.Join(read(), walk.close()); err != nil {
+		return fmt.Errorf("read revisions of %s: %w", m.ID, err)
+	}
+	return nil
+}

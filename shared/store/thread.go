@@ -47,6 +47,9 @@ func EncodeThread(t *chat.Thread) []byte {
 		})
 	}
 	w.uint(24, uint64(t.Purged))
+	w.uint(25, uint64(t.TitleRevision))
+	w.uint(26, uint64(t.SlugRevision))
+	w.uint(27, uint64(t.MetadataRevision))
 	return w.b
 }
 
@@ -103,6 +106,12 @@ func DecodeThread(id chat.ThreadID, b []byte) (*chat.Thread, error) {
 			return addDataKey(t, data)
 		case 24:
 			t.Purged = int64(v)
+		case 25:
+			t.TitleRevision = uint32(v)
+		case 26:
+			t.SlugRevision = uint32(v)
+		case 27:
+			t.MetadataRevision = uint32(v)
 		default:
 			return false
 		}

@@ -187,6 +187,15 @@ func GetSeal(r Reader) (Seal, bool, error) {
 	return s, err == nil, err
 }
 
+// GetKEK reads which KEK versions wrap new user keys.
+func GetKEK(r Reader) (KEK, error) {
+	value, ok, err := r.Get(KeyControl(ControlKEK))
+	if err != nil || !ok {
+		return KEK{Current: 1}, err
+	}
+	return DecodeKEK(value)
+}
+
 // GetEntry reads what a command or an idempotency key is remembered by.
 func GetEntry(r Reader, key []byte) (*Entry, bool, error) {
 	value, ok, err := r.Get(key)

@@ -41,6 +41,7 @@ type Metrics struct {
 	bucketCalls   *prometheus.CounterVec
 	bucketLatency *prometheus.HistogramVec
 	keeperCalls   *prometheus.CounterVec
+	reseals       prometheus.Counter
 	replicas      prometheus.Gauge
 	format        *prometheus.GaugeVec
 
@@ -76,6 +77,7 @@ func New(release Release, now func() time.Time) *Metrics {
 		bucketLatency: histograms("bucket_call_seconds", "Time of a call to the bucket.",
 			seconds, "operation"),
 		keeperCalls: counters("keeper_calls_total", "Calls to the holder of the top key.", "operation", "outcome"),
+		reseals:     counter("reseals_total", "Commands sealed again for a name that their writer allows."),
 		replicas:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "bobbin", Name: "open_replicas", Help: "Partitions open in this process."}),
 		format:      gauges("format", "Format that the partition's log is written in.", "partition"),
 		purged:      counters("purged_total", "Threads and messages purged by this process.", "what"),
@@ -87,7 +89,7 @@ func New(release Release, now func() time.Time) *Metrics {
 	info.WithLabelValues(release.Version, release.Commit, release.Go).Set(1)
 	m.registry.MustRegister(
 		m.requests, m.latency, m.commits, m.batch, m.conflicts, m.unknowns, m.tail, m.checkpoints,
-		m.cacheHits, m.cacheMisses, m.bucketCalls, m.bucketLatency, m.keeperCalls, m.replicas, m.format, info,
+		m.cacheHits, m.cacheMisses, m.bucketCalls, m.bucketLatency, m.keeperCalls, m.reseals, m.replicas, m.format, info,
 		m.purged, m.purgePasses, m.jobs, m.jobsRunning,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -132,6 +134,9 @@ func (m *Metrics) CacheMiss() { m.cacheMisses.Inc() }
 func (m *Metrics) KeeperCall(operation string, err error) {
 	m.keeperCalls.WithLabelValues(operation, wordFor(err)).Inc()
 }
+
+// Resealed counts a command whose texts were sealed for a name that its writer refused.
+func (m *Metrics) Resealed() { m.reseals.Inc() }
 
 // ReplicaOpened counts a partition that was opened.
 func (m *Metrics) ReplicaOpened() { m.replicas.Inc() }

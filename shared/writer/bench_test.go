@@ -16,7 +16,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/replica"
-	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/shared/store"
 	"github.com/bobbindb/bobbin/shared/writer"
 )
@@ -51,7 +51,7 @@ func newService(tb testing.TB, bucket blob.Bucket, dir string) *chat.Service {
 	return &chat.Service{
 		Reader: &replica.Replica{Store: s, Partitions: []*partition.Partition{p}, Hasher: hasher},
 		Writer: &writer.Set{Store: s, Writers: []*writer.Writer{w}},
-		Sealer: seal.Plain{}, Hasher: hasher, Now: time.Now,
+		Sealer: sealtest.Copier{}, Hasher: hasher, Now: time.Now,
 		NewID: func() (id chat.CommandID) { rand.Read(id[:]); return id },
 	}
 }

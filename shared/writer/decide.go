@@ -3,10 +3,12 @@ package writer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/partition"
+	"github.com/bobbindb/bobbin/shared/seal"
 	"github.com/bobbindb/bobbin/shared/store"
 )
 
@@ -86,8 +88,9 @@ func (d *decider) answer(s *scratch, cmd *chat.Command, m moment, again bool) (c
 	if err != nil {
 		return result, false, err
 	}
-	if _, ok := cmd.Action.(*chat.Purge); ok {
-		// It has one effect however often it comes, without being remembered.
+	switch cmd.Action.(type) {
+	case *chat.Purge, *chat.UseKey:
+		// They have one effect however often they come, without being remembered.
 		forgot, err := forget(s, m)
 		return result, changed || forgot, err
 	}
@@ -100,12 +103,12 @@ func (d *decider) answer(s *scratch, cmd *chat.Command, m moment, again bool) (c
 // writable refuses while the branch takes no writes. A window whose bound has passed
 // is thawed by whoever writes first.
 func writable(s *scratch, m moment) error {
-	seal, sealed, err := store.GetSeal(s)
+	end, sealed, err := store.GetSeal(s)
 	if err != nil {
 		return err
 	}
 	if sealed {
-		return &sealedError{next: seal.Next}
+		return &sealedError{next: end.Next}
 	}
 	freeze, frozen, err := store.GetFreeze(s)
 	if err != nil || !frozen {
@@ -309,6 +312,8 @@ func (t *turn) act(a chat.Action) (chat.Result, bool, error) {
 		return t.importThread(a)
 	case *chat.Purge:
 		return t.purge(a)
+	case *chat.UseKey:
+		return t.useKey(a)
 	}
 	return chat.Result{}, false, fmt.Errorf("decide command: unknown action %T", a)
 }
@@ -345,7 +350,8 @@ func holds(entries []store.IndexEntry, e store.IndexEntry) bool {
 func (t *turn) tooFarAhead(at int64) bool { return at > t.m.time+int64(ahead) }
 
 // texts closes a draft for the name that was decided, or takes what came closed. A data
-// key that came with it joins the thread's.
+// key that came with it joins the thread's, and each text is counted under its key. The
+// thread's record is to be written then.
 func (t *turn) texts(th *chat.Thread, d *chat.Draft, message int64, revision uint32) (chat.Texts, error) {
 	texts, key := d.Texts, d.Key
 	if d.Seal != nil {
@@ -354,20 +360,40 @@ func (t *turn) texts(th *chat.Thread, d *chat.Draft, message int64, revision uin
 			return chat.Texts{}, fmt.Errorf("seal for %s: %w", th.ID, err)
 		}
 	}
-	if key == nil {
-		return texts, nil
-	}
-	for i := range th.Keys {
-		switch k := &th.Keys[i]; {
-		case k.ID != key.ID:
-		case k.Author == key.Author && string(k.Wrapped) == string(key.Wrapped):
-			return texts, nil
-		default:
+	keys := slices.Clone(th.Keys) // the record that was read stays as it is
+	if key != nil {
+		switch i := slices.IndexFunc(keys, func(k chat.DataKey) bool { return k.ID == key.ID }); {
+		case i < 0:
+			keys = append(keys, *key)
+		case keys[i].Author != key.Author || string(keys[i].Wrapped) != string(key.Wrapped):
 			// Sealed beside somebody who took the key's number first: the time is
 			// still allowed, the texts are to be sealed again.
 			return chat.Texts{}, &chat.TimeError{Next: d.At}
 		}
 	}
-	th.Keys = append(th.Keys[:len(th.Keys):len(th.Keys)], *key)
+	for _, text := range []chat.Sealed{texts.Title, texts.Slug, texts.Body, texts.Metadata} {
+		if text == nil {
+			continue
+		}
+		if err := count(keys, text); err != nil {
+			return chat.Texts{}, fmt.Errorf("text for %s: %w", th.ID, err)
+		}
+	}
+	th.Keys = keys
 	return texts, nil
+}
+
+// count counts a text under its data key. What is not sealed under one of the thread's
+// keys never gets into a log.
+func count(keys []chat.DataKey, text chat.Sealed) error {
+	id, err := seal.DataKeyID(text)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(keys, func(k chat.DataKey) bool { return k.ID == id })
+	if i < 0 {
+		return fmt.Errorf("data key %d: %w", id, seal.ErrNoDataKey)
+	}
+	keys[i].Uses++
+	return nil
 }

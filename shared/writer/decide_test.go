@@ -11,6 +11,7 @@ import (
 
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/commitlog"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/shared/store"
 )
 
@@ -244,21 +245,32 @@ func (b *bench) has(key []byte) bool {
 	return ok
 }
 
+// textKey is the data key of every text in these tests.
+var textKey = chat.DataKey{ID: 1, Author: alice, Wrapped: []byte("wrapped")}
+
+// sealedText is a text as if it were sealed.
+func sealedText(text string) chat.Sealed { return sealtest.Frame(textKey.ID, []byte(text)) }
+
+// elsewhere is a draft whose texts another process sealed.
+func elsewhere(at int64, texts chat.Texts) chat.Draft {
+	return chat.Draft{At: at, Texts: texts, Key: &textKey}
+}
+
 // closed is a text as the tests' drafts close it: with the name it was closed for.
 func closed(text string, thread chat.ThreadID, message int64, revision uint32) string {
-	return fmt.Sprintf("%s for %s %d %d", text, thread, message, revision)
+	return string(sealedText(fmt.Sprintf("%s for %s %d %d", text, thread, message, revision)))
 }
 
 // body drafts a message's body, and title a thread's title.
 func body(text string) chat.Draft {
 	return chat.Draft{Seal: func(th chat.ThreadID, m int64, r uint32, _ []chat.DataKey) (chat.Texts, *chat.DataKey, error) {
-		return chat.Texts{Body: chat.Sealed(closed(text, th, m, r))}, nil, nil
+		return chat.Texts{Body: chat.Sealed(closed(text, th, m, r))}, &textKey, nil
 	}}
 }
 
 func title(text string) chat.Draft {
 	return chat.Draft{Seal: func(th chat.ThreadID, m int64, r uint32, _ []chat.DataKey) (chat.Texts, *chat.DataKey, error) {
-		return chat.Texts{Title: chat.Sealed(closed(text, th, m, r))}, nil, nil
+		return chat.Texts{Title: chat.Sealed(closed(text, th, m, r))}, &textKey, nil
 	}}
 }
 

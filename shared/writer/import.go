@@ -73,7 +73,7 @@ func (t *turn) importedThread(slot chat.Slot, a *chat.ImportThread) (*chat.Threa
 		Members:  a.Members,
 		SlugHash: a.SlugHash,
 	}
-	return th, t.title(th, &a.Draft)
+	return th, t.title(th, &a.Draft, 0)
 }
 
 func (t *turn) importInto(id chat.ThreadID, a *chat.ImportThread) (chat.Result, bool, error) {

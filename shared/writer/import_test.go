@@ -131,14 +131,14 @@ func TestImportRefused(t *testing.T) {
 	orphan := past("m", 5)
 	orphan.Parent = &chat.MessageRef{ClientID: "none"}
 	b.refuses(alice, &chat.ImportThread{ClientID: "c", Draft: title("t"), Messages: []chat.NewMessage{past("first", 1), orphan}}, chat.ErrMessageNotFound)
-	sealed := &chat.ImportThread{ClientID: "c", Created: 40, Draft: chat.Draft{At: b.now, Texts: chat.Texts{Title: chat.Sealed("t")}}}
+	sealed := &chat.ImportThread{ClientID: "c", Created: 40, Draft: elsewhere(b.now, chat.Texts{Title: sealedText("t")})}
 	if next := b.reproposes(alice, sealed); next != 40 {
 		t.Errorf("next = %d, want 40", next)
 	}
 	sealed.Draft.At = 40
 	at := func(id string, at int64) chat.NewMessage {
 		m := past(id, 50)
-		m.Draft = chat.Draft{At: at, Texts: chat.Texts{Body: chat.Sealed("b")}}
+		m.Draft = elsewhere(at, chat.Texts{Body: sealedText("b")})
 		return m
 	}
 	sealed.Messages = []chat.NewMessage{at("m", 60), at("n", 60)}
@@ -154,7 +154,7 @@ func TestImportRefused(t *testing.T) {
 	if next := b.reproposes(alice, sealed); next != 62 {
 		t.Errorf("next = %d, want 62", next)
 	}
-	beside := &chat.ImportThread{ClientID: "d", Created: 40, Draft: chat.Draft{At: 40, Texts: sealed.Draft.Texts}}
+	beside := &chat.ImportThread{ClientID: "d", Created: 40, Draft: elsewhere(40, sealed.Draft.Texts)}
 	if next := b.reproposes(alice, beside); next != 41 {
 		t.Errorf("next = %d, want 41", next)
 	}

@@ -89,7 +89,7 @@ func (t *turn) add(th *chat.Thread, m *chat.Message, in *chat.NewMessage) error 
 	m.Status, m.Role, m.Format, m.Model = in.Status, in.Role, in.Format, in.Model
 	m.ReplyTo, m.Usage, m.Expires = in.ReplyTo, in.Usage, in.Expires
 	m.Parent = parent
-	m.Body, m.Metadata = texts.Body, texts.Metadata
+	m.Body, m.Metadata, m.MetadataRevision = texts.Body, texts.Metadata, m.Revision
 	m.Changed = t.m.seq
 	th.NextSeq++
 	th.LastTime, th.LastMessage = m.ID.Time, m.Created
@@ -132,7 +132,6 @@ func (t *turn) editMessage(a *chat.EditMessage) (chat.Result, bool, error) {
 	if a.Draft.Seal == nil && a.Draft.At != int64(next) {
 		return chat.Result{}, false, &chat.TimeError{Next: int64(next)}
 	}
-	keys := len(th.Keys)
 	texts, err := t.texts(th, &a.Draft, m.ID.Time, next)
 	if err != nil {
 		return chat.Result{}, false, err
@@ -147,18 +146,18 @@ func (t *turn) editMessage(a *chat.EditMessage) (chat.Result, bool, error) {
 		Written:  m.Updated,
 		Body:     m.Body,
 		Metadata: m.Metadata,
+
+		MetadataRevision: m.MetadataRevision,
 	}))
 	after := *m
 	after.Body, after.Revision = texts.Body, next
 	if texts.Metadata != nil {
-		after.Metadata = texts.Metadata
+		after.Metadata, after.MetadataRevision = texts.Metadata, next
 	}
 	after.Updated = max(t.m.time, m.ID.Time)
 	after.Changed = t.m.seq
 	t.saveMessage(th, m, &after)
-	if len(th.Keys) != keys {
-		put(t.s, store.KeyThread(th.ID), th, store.EncodeThread)
-	}
+	put(t.s, store.KeyThread(th.ID), th, store.EncodeThread) // for the count of its keys' uses
 	return answerMessage(&after), true, nil
 }
 

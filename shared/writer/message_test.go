@@ -156,7 +156,7 @@ func TestPostSealedElsewhere(t *testing.T) {
 	at := func(times ...int64) *chat.PostMessages {
 		a := post(byID(th))
 		for _, at := range times {
-			a.Messages = append(a.Messages, chat.NewMessage{Draft: chat.Draft{At: at, Texts: chat.Texts{Body: chat.Sealed("b")}}})
+			a.Messages = append(a.Messages, chat.NewMessage{Draft: elsewhere(at, chat.Texts{Body: sealedText("b")})})
 		}
 		return a
 	}
@@ -234,7 +234,7 @@ func TestEditMessage(t *testing.T) {
 	}
 
 	sealed := func(revision int64) *chat.EditMessage {
-		return &chat.EditMessage{Thread: byID(th), Message: messageByID(id), Draft: chat.Draft{At: revision, Texts: chat.Texts{Body: chat.Sealed("b")}}}
+		return &chat.EditMessage{Thread: byID(th), Message: messageByID(id), Draft: elsewhere(revision, chat.Texts{Body: sealedText("b")})}
 	}
 	if next := b.reproposes(bob, sealed(b.now)); next != 3 {
 		t.Errorf("next revision = %d, want 3", next)

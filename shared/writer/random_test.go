@@ -25,6 +25,7 @@ type modelThread struct {
 	content  string
 	members  []chat.Member
 	title    string
+	titled   uint32 // revision at which it got its title
 	status   chat.Status
 	deleted  bool
 	old      bool // deleted long ago, for an import says so
@@ -462,6 +463,7 @@ func (r *random) update(caller chat.Owner, t *modelThread) step {
 	s.changed = s.want == nil
 	s.apply = func(chat.Result) {
 		t.title, t.status, t.head, t.expires, t.revision = text, status, head, expires, t.revision+1
+		t.titled = t.revision
 	}
 	return s
 }
@@ -634,7 +636,7 @@ func (r *random) compareThread(t *modelThread) {
 	if t.head >= 0 {
 		head = t.messages[t.head].id.Time
 	}
-	if got.Owner != t.owner || string(got.ClientID) != t.name || string(got.Title) != closed(t.title, t.id, 0, 0) || got.Status != t.status ||
+	if got.Owner != t.owner || string(got.ClientID) != t.name || string(got.Title) != closed(t.title, t.id, 0, t.titled) || got.Status != t.status ||
 		(got.Deleted != 0) != t.deleted || got.Revision != t.revision || got.Head != head || int(got.NextSeq) != len(t.messages) {
 		r.b.t.Fatalf("thread = %+v, want %+v", got, t)
 	}

@@ -34,7 +34,7 @@ func (t *turn) createThread(a *chat.CreateThread) (chat.Result, bool, error) {
 		Content:  a.Content,
 	}
 	t.touch(th)
-	if err := t.title(th, &a.Draft); err != nil {
+	if err := t.title(th, &a.Draft, 0); err != nil {
 		return chat.Result{}, false, err
 	}
 	result := chat.Result{Thread: id}
@@ -128,7 +128,11 @@ func (t *turn) updateThread(a *chat.UpdateThread) (chat.Result, bool, error) {
 	if err := t.set(&after, a); err != nil {
 		return chat.Result{}, false, err
 	}
-	if err := t.title(&after, &a.Draft); err != nil {
+	next := before.Revision + 1
+	if a.Draft.Seal == nil && a.Draft.Closed() && a.Draft.At != int64(next) {
+		return chat.Result{}, false, &chat.TimeError{Next: int64(next)}
+	}
+	if err := t.title(&after, &a.Draft, next); err != nil {
 		return chat.Result{}, false, err
 	}
 	return t.change(before, &after)
@@ -137,10 +141,10 @@ func (t *turn) updateThread(a *chat.UpdateThread) (chat.Result, bool, error) {
 // set makes those changes of a thread that are in clear.
 func (t *turn) set(th *chat.Thread, a *chat.UpdateThread) error {
 	if a.Slug != nil {
-		th.Slug, th.SlugHash = nil, *a.Slug
+		th.Slug, th.SlugRevision, th.SlugHash = nil, 0, *a.Slug
 	}
 	if a.NoMetadata {
-		th.Metadata = nil
+		th.Metadata, th.MetadataRevision = nil, 0
 	}
 	if a.Status != nil {
 		th.Status = *a.Status
@@ -206,22 +210,23 @@ func matches(ifMatch []uint32, revision uint32) bool {
 	return ifMatch == nil || slices.Contains(ifMatch, revision)
 }
 
-// title takes those of a thread's texts that the draft has. They are sealed under the
-// thread's name without a revision: each changes on its own. A slug is set only where
-// its hash came with it: when the thread is made or its slug was let go of.
-func (t *turn) title(th *chat.Thread, d *chat.Draft) error {
-	texts, err := t.texts(th, d, 0, 0)
+// title takes those of a thread's texts that the draft has. They are sealed as of the
+// thread's revision that they come with, which stands beside each of them, for each
+// changes on its own. A slug is set only where its hash came with it: when the thread is
+// made or its slug was let go of.
+func (t *turn) title(th *chat.Thread, d *chat.Draft, revision uint32) error {
+	texts, err := t.texts(th, d, 0, revision)
 	if err != nil {
 		return err
 	}
 	if texts.Title != nil {
-		th.Title = texts.Title
+		th.Title, th.TitleRevision = texts.Title, revision
 	}
 	if texts.Metadata != nil {
-		th.Metadata = texts.Metadata
+		th.Metadata, th.MetadataRevision = texts.Metadata, revision
 	}
 	if texts.Slug != nil && th.Slug == nil && th.SlugHash != (chat.Digest{}) {
-		th.Slug = texts.Slug
+		th.Slug, th.SlugRevision = texts.Slug, revision
 	}
 	return nil
 }

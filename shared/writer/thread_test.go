@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/bobbindb/bobbin/shared/chat"
+	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/shared/store"
 )
 
@@ -105,9 +107,9 @@ func TestThreadTimesAreUnique(t *testing.T) {
 func TestCreateThreadSealedElsewhere(t *testing.T) {
 	b := newBench(t)
 	at := func(at int64, messages ...int64) *chat.CreateThread {
-		a := &chat.CreateThread{Draft: chat.Draft{At: at, Texts: chat.Texts{Title: chat.Sealed("t")}}}
+		a := &chat.CreateThread{Draft: elsewhere(at, chat.Texts{Title: sealedText("t")})}
 		for _, m := range messages {
-			a.Messages = append(a.Messages, chat.NewMessage{Draft: chat.Draft{At: m, Texts: chat.Texts{Body: chat.Sealed("b")}}})
+			a.Messages = append(a.Messages, chat.NewMessage{Draft: elsewhere(m, chat.Texts{Body: sealedText("b")})})
 		}
 		return a
 	}
@@ -149,7 +151,7 @@ func TestUpdateThread(t *testing.T) {
 		t.Errorf("result = %+v, want revision 1", got)
 	}
 	got := b.thread(th)
-	if want := closed("new", th, 0, 0); string(got.Title) != want || got.Updated != b.now || got.Changed != b.seq || got.Revision != 1 {
+	if want := closed("new", th, 0, 1); string(got.Title) != want || got.Updated != b.now || got.Changed != b.seq || got.Revision != 1 {
 		t.Errorf("thread = %+v, want title %q", got, want)
 	}
 	b.does(carol, update("carol's", 7, 1))
@@ -163,8 +165,8 @@ func TestUpdateThread(t *testing.T) {
 	b.refuses(alice, &chat.UpdateThread{Thread: byID(chat.ThreadID{Time: 1}), Draft: title("x")}, chat.ErrNotParticipant)
 	b.refuses(carol, &chat.UpdateThread{Thread: byName("c"), Draft: title("x")}, chat.ErrNotParticipant) // names are the owner's
 	b.does(alice, &chat.UpdateThread{Thread: byName("c"), Draft: title("by name")})
-	b.does(alice, &chat.UpdateThread{Thread: byID(th), Draft: chat.Draft{Texts: chat.Texts{Metadata: chat.Sealed("{}")}}})
-	if got := b.thread(th); string(got.Title) != closed("by name", th, 0, 0) || string(got.Metadata) != "{}" {
+	b.does(alice, &chat.UpdateThread{Thread: byID(th), Draft: elsewhere(4, chat.Texts{Metadata: sealedText("{}")})})
+	if got := b.thread(th); string(got.Title) != closed("by name", th, 0, 3) || got.TitleRevision != 3 || string(got.Metadata) != string(sealedText("{}")) || got.MetadataRevision != 4 {
 		t.Errorf("thread = %+v", got)
 	}
 	broken := errors.New("keeper is gone")
@@ -214,11 +216,15 @@ func TestDataKeys(t *testing.T) {
 	// keyed closes with a key of its author, and makes one when there is none.
 	keyed := func(author chat.Owner) chat.Draft {
 		return chat.Draft{Seal: func(_ chat.ThreadID, _ int64, _ uint32, keys []chat.DataKey) (chat.Texts, *chat.DataKey, error) {
-			texts := chat.Texts{Body: chat.Sealed("b"), Title: chat.Sealed("t")}
-			if slices.ContainsFunc(keys, func(k chat.DataKey) bool { return k.Author == author }) {
+			key, made := chat.DataKey{ID: uint32(len(keys) + 1), Author: author, Wrapped: []byte(author.User)}, true
+			if i := slices.IndexFunc(keys, func(k chat.DataKey) bool { return k.Author == author }); i >= 0 {
+				key, made = keys[i], false
+			}
+			texts := chat.Texts{Body: sealtest.Frame(key.ID, []byte("b")), Title: sealtest.Frame(key.ID, []byte("t"))}
+			if !made {
 				return texts, nil, nil
 			}
-			return texts, &chat.DataKey{ID: uint32(len(keys) + 1), Author: author, Wrapped: []byte(author.User)}, nil
+			return texts, &key, nil
 		}}
 	}
 	th := b.does(alice, &chat.CreateThread{
@@ -233,21 +239,46 @@ func TestDataKeys(t *testing.T) {
 	if len(keys) != 2 || keys[0].Author != alice || keys[1].Author != bob || keys[1].ID != 2 {
 		t.Fatalf("keys = %+v, want alice's and bob's", keys)
 	}
+	if keys[0].Uses != 6 || keys[1].Uses != 4 { // two texts a draft
+		t.Errorf("uses = %d and %d, want 6 and 4", keys[0].Uses, keys[1].Uses)
+	}
 	before := b.thread(th)
 	edit := &chat.EditMessage{Thread: byID(th), Message: messageByID(posted[0].Messages[0]), Draft: keyed(carol)}
 	b.does(bob, edit)
-	if after := b.thread(th); len(after.Keys) != 3 || after.Changed != before.Changed || after.Updated != before.Updated {
+	b.does(bob, edit)
+	if after := b.thread(th); len(after.Keys) != 3 || after.Keys[2].Uses != 4 || after.Changed != before.Changed || after.Updated != before.Updated {
 		t.Errorf("after an edit that brought a key: %+v", after)
 	}
 
 	outside := func(key chat.DataKey) *chat.PostMessages {
-		return post(byID(th), chat.NewMessage{Draft: chat.Draft{At: b.now + int64(time.Second), Key: &key, Texts: chat.Texts{Body: chat.Sealed("b")}}})
+		return post(byID(th), chat.NewMessage{Draft: chat.Draft{At: b.now + int64(time.Second), Key: &key, Texts: chat.Texts{Body: sealtest.Frame(9, []byte("b"))}}})
 	}
 	b.does(alice, outside(chat.DataKey{ID: 9, Author: alice, Wrapped: []byte("w")}))
 	b.does(alice, outside(chat.DataKey{ID: 9, Author: alice, Wrapped: []byte("w")}))
 	b.reproposes(alice, outside(chat.DataKey{ID: 9, Author: alice, Wrapped: []byte("another")}))
 	if got := len(b.thread(th).Keys); got != 4 {
 		t.Errorf("%d keys, want 4", got)
+	}
+}
+
+// What is not sealed under a key of the thread never gets into the log, whoever sends it.
+func TestTextsThatAreNotSealed(t *testing.T) {
+	b := newBench(t)
+	th := b.does(alice, create(say("one")))
+	for name, text := range map[string]chat.Sealed{
+		"plaintext":      append(chat.Sealed{0}, "a text that is as long as a sealed one is at the least"...),
+		"too short":      {1, 0, 0, 0, 1},
+		"nobody's key":   sealtest.Frame(7, []byte("x")),
+		"an unkown kind": append(chat.Sealed{2}, sealedText("x")...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			here := chat.Draft{Seal: func(chat.ThreadID, int64, uint32, []chat.DataKey) (chat.Texts, *chat.DataKey, error) {
+				return chat.Texts{Body: text}, nil, nil
+			}}
+			for _, draft := range []chat.Draft{here, elsewhere(b.now+int64(time.Second), chat.Texts{Body: text})} {
+				b.refuses(alice, post(byID(th.Thread), chat.NewMessage{Draft: draft}), seal.ErrDamaged)
+			}
+		})
 	}
 }
 
@@ -298,8 +329,8 @@ func TestUndeleteThread(t *testing.T) {
 func TestUpdateThreadInClear(t *testing.T) {
 	b := newBench(t)
 	a := create(say("one"), say("two"), say("three"))
-	a.SlugHash, a.Draft.Texts = digestOf("s"), chat.Texts{Title: chat.Sealed("t"), Slug: chat.Sealed("s"), Metadata: chat.Sealed("{}")}
-	a.Draft.Seal, a.Draft.At = nil, start
+	a.SlugHash, a.Draft.Texts = digestOf("s"), chat.Texts{Title: sealedText("t"), Slug: sealedText("s"), Metadata: sealedText("{}")}
+	a.Draft.Seal, a.Draft.At, a.Draft.Key = nil, start, &textKey
 	created := b.does(alice, a)
 	th, digest := created.Thread, b.d.hasher.Owner(alice)
 	status, expires, slug := chat.Archived, start+9, digestOf("z")
@@ -311,11 +342,11 @@ func TestUpdateThreadInClear(t *testing.T) {
 	b.does(alice, update(func(u *chat.UpdateThread) {
 		u.Status, u.Expires, u.Slug = &status, &expires, &slug
 		u.Head = &chat.MessageRef{ID: created.Messages[0]}
-		u.Draft.Texts.Slug = chat.Sealed("z")
+		u.Draft = elsewhere(1, chat.Texts{Slug: sealedText("z")})
 	}))
 	got := b.thread(th)
-	if got.Status != chat.Archived || got.Expires != expires || string(got.Slug) != "z" || string(got.Title) != "t" ||
-		string(got.Metadata) != "{}" || got.Head != created.Messages[0].Time || got.Revision != 1 {
+	if got.Status != chat.Archived || got.Expires != expires || string(got.Slug) != string(sealedText("z")) || got.SlugRevision != 1 ||
+		string(got.Title) != string(sealedText("t")) || got.TitleRevision != 0 || string(got.Metadata) != string(sealedText("{}")) || got.Head != created.Messages[0].Time || got.Revision != 1 {
 		t.Errorf("thread = %+v", got)
 	}
 	if !b.has(store.KeySlug(digest, slug, th.Time)) || b.has(store.KeySlug(digest, digestOf("s"), th.Time)) ||
@@ -324,6 +355,10 @@ func TestUpdateThreadInClear(t *testing.T) {
 	}
 	if o := b.owner(alice); o.Open != 0 || o.Archived != 1 {
 		t.Errorf("owner = %+v", o)
+	}
+	late := update(func(u *chat.UpdateThread) { u.Draft = elsewhere(1, chat.Texts{Title: sealedText("late")}) })
+	if next := b.reproposes(alice, late); next != 2 {
+		t.Errorf("next revision = %d, want 2", next)
 	}
 	b.does(alice, update(func(u *chat.UpdateThread) {
 		u.Slug, u.Expires, u.NoMetadata = &chat.Digest{}, new(int64), true

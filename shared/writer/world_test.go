@@ -22,7 +22,7 @@ import (
 	"github.com/bobbindb/bobbin/shared/commitlog"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/replica"
-	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/shared/store"
 	"github.com/bobbindb/bobbin/shared/writer"
 )
@@ -111,7 +111,7 @@ func (w *world) command(a chat.Action) *chat.Command {
 
 func draft(text string) chat.Draft {
 	return chat.Draft{Size: len(text), Seal: func(chat.ThreadID, int64, uint32, []chat.DataKey) (chat.Texts, *chat.DataKey, error) {
-		return chat.Texts{Title: seal.EncodePlain([]byte(text)), Body: seal.EncodePlain([]byte(text))}, nil, nil
+		return chat.Texts{Title: sealtest.Frame(1, []byte(text)), Body: sealtest.Frame(1, []byte(text))}, &chat.DataKey{ID: 1}, nil
 	}}
 }
 
@@ -168,7 +168,7 @@ func (p *process) texts() []string {
 	}
 	var texts []string
 	for _, m := range page.Messages {
-		text, err := seal.DecodePlain(m.Body)
+		text, err := sealtest.Unframe(m.Body)
 		if err != nil {
 			p.Fatal(err)
 		}

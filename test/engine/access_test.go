@@ -210,6 +210,10 @@ func (w *world) build(t *testing.T) {
 		}
 		w.key = page.Keys[0].Key
 	}
+	// Who is refused for what is written may have a key made first, which is a commit.
+	if err := w.engine.Service.Sealer.Warm(t.Context(), chat.Owner{User: other}); err != nil {
+		t.Fatal(err)
+	}
 	w.seq = w.now()
 }
 

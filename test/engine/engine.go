@@ -17,16 +17,19 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bobbindb/bobbin/shared/app"
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/checkpoint"
 	"github.com/bobbindb/bobbin/shared/compactor"
 	"github.com/bobbindb/bobbin/shared/job"
+	"github.com/bobbindb/bobbin/shared/keyring"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/replica"
 	"github.com/bobbindb/bobbin/shared/retention"
 	"github.com/bobbindb/bobbin/shared/seal"
+	"github.com/bobbindb/bobbin/shared/seal/sealtest"
 	"github.com/bobbindb/bobbin/shared/store"
 	"github.com/bobbindb/bobbin/shared/writer"
 )
@@ -37,8 +40,12 @@ type Engine struct {
 	Catalog    *catalog.Store
 	Bucket     blob.Bucket
 	Partitions []*partition.Partition
+	Keys       *keyring.Keyring
 	writers    *writer.Set
 }
+
+// Keeper holds the top key of a store that this package makes.
+func Keeper() *sealtest.Keeper { return sealtest.KeeperOf([seal.KeySize]byte{1}) }
 
 // Create makes a store.
 func Create(ctx context.Context, bucket blob.Bucket, partitions int) (*catalog.Store, error) {
@@ -51,7 +58,21 @@ func Create(ctx context.Context, bucket blob.Bucket, partitions int) (*catalog.S
 			return nil, err
 		}
 	}
+	keys, err := newKeys(bucket, s, Keeper(), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.Close()
+	if _, err := keys.Rotate(ctx, 0); err != nil {
+		return nil, err
+	}
 	return s, catalog.Create(ctx, bucket, s)
+}
+
+func newKeys(bucket blob.Bucket, s *catalog.Store, keeper seal.Keeper, owners keyring.Owners) (*keyring.Keyring, error) {
+	return keyring.New(keyring.Options{
+		Bucket: bucket, Store: s.ID, Hasher: chat.NewHasher(s.Salt), Keeper: keeper, Owners: owners, Now: time.Now,
+	})
 }
 
 func options(bucket blob.Bucket, s *catalog.Store, p int, use store.Use) partition.Options {
@@ -63,6 +84,11 @@ func options(bucket blob.Bucket, s *catalog.Store, p int, use store.Use) partiti
 
 // Open opens every partition, cold, as a process that has nothing local does.
 func Open(ctx context.Context, bucket blob.Bucket, s *catalog.Store) (*Engine, error) {
+	return OpenWith(ctx, bucket, s, Keeper())
+}
+
+// OpenWith is Open with a Keeper of the caller's.
+func OpenWith(ctx context.Context, bucket blob.Bucket, s *catalog.Store, keeper seal.Keeper) (*Engine, error) {
 	e := &Engine{Catalog: s, Bucket: bucket}
 	hasher := chat.NewHasher(s.Salt)
 	e.writers = &writer.Set{Store: s}
@@ -74,17 +100,25 @@ func Open(ctx context.Context, bucket blob.Bucket, s *catalog.Store) (*Engine, e
 		e.Partitions = append(e.Partitions, p)
 		e.writers.Writers = append(e.writers.Writers, writer.New(p, writer.Options{Hasher: hasher, Log: slog.New(slog.DiscardHandler)}))
 	}
-	e.Service = &chat.Service{
-		Reader: &replica.Replica{Store: s, Partitions: e.Partitions, Hasher: hasher},
-		Writer: e.writers, Sealer: seal.Plain{}, Hasher: hasher, Now: time.Now,
-		NewID: func() (id chat.CommandID) { rand.Read(id[:]); return id },
+	reader := &replica.Replica{Store: s, Partitions: e.Partitions, Hasher: hasher}
+	newID := func() (id chat.CommandID) { rand.Read(id[:]); return id }
+	var err error
+	e.Keys, err = newKeys(bucket, s, keeper, &app.Owners{Reader: reader, Writer: e.writers, Hasher: hasher, Now: time.Now, NewID: newID})
+	if err != nil {
+		return nil, err
 	}
+	sealer, err := seal.NewSealer(seal.SealerOptions{Store: s.ID, Keys: e.Keys})
+	if err != nil {
+		return nil, err
+	}
+	e.Service = &chat.Service{Reader: reader, Writer: e.writers, Sealer: sealer, Hasher: hasher, Now: time.Now, NewID: newID}
 	return e, nil
 }
 
 // Close closes writers and partitions.
 func (e *Engine) Close() error {
 	e.writers.Close()
+	e.Keys.Close()
 	for _, p := range e.Partitions {
 		if err := p.Close(); err != nil {
 			return err

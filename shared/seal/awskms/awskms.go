@@ -150,11 +150,11 @@ func classify(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", seal.ErrUnavailable, err)
 }
 
-// Key is the key that a reference names: "aws-kms://" and an id, an ARN or an alias.
+// Key is the key that a reference names: "awskms://" and an id, an ARN or an alias.
 func Key(reference string) (string, error) {
-	key, ok := strings.CutPrefix(reference, "aws-kms://")
+	key, ok := strings.CutPrefix(reference, "awskms://")
 	if !ok || key == "" || strings.ContainsAny(key, " ?#%") || strings.HasPrefix(key, "/") {
-		return "", fmt.Errorf("KMS key %q: want aws-kms://alias/<name>, aws-kms://<key id> or aws-kms://<ARN>", reference)
+		return "", fmt.Errorf("KMS key %q: want awskms://alias/<name>, awskms://<key id> or awskms://<ARN>", reference)
 	}
 	return key, nil
 }

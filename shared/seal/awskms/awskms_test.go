@@ -338,10 +338,10 @@ func TestWrappedLayout(t *testing.T) {
 
 func TestKey(t *testing.T) {
 	for reference, want := range map[string]string{
-		"aws-kms://alias/bobbin":                                 "alias/bobbin",
-		"aws-kms://arn:aws:kms:eu-west-1:111122223333:key/mrk-1": "arn:aws:kms:eu-west-1:111122223333:key/mrk-1",
-		"aws-kms://1234":                                         "1234",
-		"aws-kms://":                                             "", "aws-kms:///alias/x": "", "alias/bobbin": "", "file:///k": "", "aws-kms://a?region=x": "",
+		"awskms://alias/bobbin":                                 "alias/bobbin",
+		"awskms://arn:aws:kms:eu-west-1:111122223333:key/mrk-1": "arn:aws:kms:eu-west-1:111122223333:key/mrk-1",
+		"awskms://1234":                                         "1234",
+		"awskms://":                                             "", "awskms:///alias/x": "", "alias/bobbin": "", "file:///k": "", "awskms://a?region=x": "",
 	} {
 		got, err := awskms.Key(reference)
 		if got != want || (err == nil) != (want != "") {

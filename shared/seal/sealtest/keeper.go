@@ -21,8 +21,11 @@ type Keeper struct {
 var _ seal.Keeper = (*Keeper)(nil)
 
 // NewKeeper returns a Keeper with a top key of its own.
-func NewKeeper() *Keeper {
-	key, err := seal.NewKey(seal.RandomBytes(seal.KeySize))
+func NewKeeper() *Keeper { return KeeperOf([seal.KeySize]byte(seal.RandomBytes(seal.KeySize))) }
+
+// KeeperOf returns a Keeper with this top key, for several that are to be one.
+func KeeperOf(top [seal.KeySize]byte) *Keeper {
+	key, err := seal.NewKey(top[:])
 	if err != nil {
 		panic(err) // The size is right.
 	}
