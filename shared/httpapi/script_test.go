@@ -40,6 +40,24 @@ func newOptions() (httpapi.Options, *memory) {
 	return contract.Options(service), m
 }
 
+// closed is a Sealer that opens nothing, and seals only where it is told to.
+type closed struct {
+	sealtest.Copier
+	seals bool
+	err   func(key string) error
+}
+
+func (c *closed) Warm(context.Context, chat.Owner) error {
+	if c.seals {
+		return nil
+	}
+	return c.err("")
+}
+
+func (c *closed) Open(_ context.Context, name chat.Name, _ []chat.DataKey, _ chat.Sealed) ([]byte, error) {
+	return nil, c.err(name.Key())
+}
+
 // TestScriptsElsewhere plays what a store answers that is not well, or that is set up
 // otherwise. The conversations of the contract are played by test/engine, on the
 // engine itself.
@@ -55,6 +73,12 @@ func TestScriptsElsewhere(t *testing.T) {
 		"notready": func(o *httpapi.Options, _ *memory) {
 			o.Ready = func(context.Context) error { return errors.New("no bucket") }
 			o.Admin.Health = o.Ready
+		},
+		"keyless": func(o *httpapi.Options, _ *memory) {
+			o.Service.Sealer = &closed{err: func(string) error { return chat.ErrKeysUnavailable.Because(errors.New("secret")) }}
+		},
+		"tampered": func(o *httpapi.Options, _ *memory) {
+			o.Service.Sealer = &closed{seals: true, err: func(key string) error { return chat.ErrDamaged(key).Because(errors.New("secret")) }}
 		},
 		"limited": func(o *httpapi.Options, _ *memory) { o.Rate = httpapi.Rate{PerSecond: 0.5, Burst: 2} },
 		"paths":   func(*httpapi.Options, *memory) {},

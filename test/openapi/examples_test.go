@@ -102,14 +102,27 @@ var states = map[string]func(*httpapi.Options){
 	"full":        failing(chat.ErrThreadFull),
 	"unwritable":  failing(chat.ErrUnwritable),
 	"unavailable": failing(chat.ErrUnavailable),
-	"unknown":     failing(chat.ErrUnknownOutcome),
-	"guarded":     func(o *httpapi.Options) { o.AllowedAddrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
-	"limited":     func(o *httpapi.Options) { o.Rate = httpapi.Rate{PerSecond: 0.001, Burst: 1} },
+	"tampered": func(o *httpapi.Options) {
+		service := *o.Service
+		service.Sealer = tampered{service.Sealer}
+		o.Service = &service
+	},
+	"keyless": failing(chat.ErrKeysUnavailable),
+	"unknown": failing(chat.ErrUnknownOutcome),
+	"guarded": func(o *httpapi.Options) { o.AllowedAddrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+	"limited": func(o *httpapi.Options) { o.Rate = httpapi.Rate{PerSecond: 0.001, Burst: 1} },
 	"not ready": func(o *httpapi.Options) {
 		o.Ready = func(context.Context) error { return errors.New("no bucket") }
 		o.Admin.Health = o.Ready
 		o.Admin.Status = func(context.Context) (any, error) { return nil, errors.New("no bucket") }
 	},
+}
+
+// tampered is a Sealer to which nothing is what was sealed.
+type tampered struct{ chat.Sealer }
+
+func (tampered) Open(_ context.Context, name chat.Name, _ []chat.DataKey, _ chat.Sealed) ([]byte, error) {
+	return nil, chat.ErrDamaged(name.Key())
 }
 
 // failing makes everything that asks the store fail.
