@@ -64,7 +64,7 @@ func (v *verifier) opened(record string, err error) error {
 		v.sealed++
 	case errors.Is(err, seal.ErrErased):
 		v.erased++
-	case byKey && errors.Is(err, seal.ErrDamaged):
+	case byKey && errors.Is(err, seal.ErrDamaged), byKey && errors.Is(err, seal.ErrWrongKey):
 		key := keyring.UserKey(v.hasher().Owner(failed.Author), failed.ID)
 		if kek := (&keyring.KEKError{}); !v.noted[key] && errors.As(err, &kek) {
 			key = keyring.KEKKey(kek.Version)

@@ -90,7 +90,24 @@ func (c *check) kek(ctx context.Context, key string) error {
 	if err == nil || errors.Is(err, ErrRetired) {
 		return nil
 	}
+	if errors.Is(err, seal.ErrWrongKey) {
+		return c.wrongKey(ctx, key, err)
+	}
 	return c.note(key, err)
+}
+
+// wrongKey says what it means that the Keeper did not wrap a KEK: that its record was
+// changed, where it names this Keeper, and else that another Keeper is to be asked.
+func (c *check) wrongKey(ctx context.Context, key string, err error) error {
+	object, again := c.ring.get(ctx, key)
+	if again != nil {
+		return again
+	}
+	record, again := decodeKEK(object.Body)
+	if again != nil || record.keeper != c.ring.o.Keeper.Name() {
+		return err
+	}
+	return c.note(key, fmt.Errorf("%s: %w: it names %s, which does not open it", key, seal.ErrDamaged, record.keeper))
 }
 
 func (c *check) user(ctx context.Context, key string) error {
@@ -116,6 +133,8 @@ func (c *check) user(ctx context.Context, key string) error {
 	switch _, err := c.ring.kek(ctx, record.kek); {
 	case errors.Is(err, ErrRetired):
 		return c.note(key, fmt.Errorf("%s: %w: it is under KEK %s, which was retired", key, seal.ErrDamaged, record.kek))
+	case errors.Is(err, seal.ErrWrongKey):
+		return c.wrongKey(ctx, KEKKey(record.kek), err)
 	case err != nil:
 		return c.note(KEKKey(record.kek), err)
 	}

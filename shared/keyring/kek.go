@@ -101,9 +101,6 @@ func (r *Keyring) readKEK(ctx context.Context, v Version) (*seal.Key, error) {
 	}
 	r.stats.unwraps.Add(1)
 	secret, err := r.o.Keeper.Unwrap(ctx, r.context(v), record.wrapped)
-	if errors.Is(err, seal.ErrWrongKey) && record.keeper == r.o.Keeper.Name() {
-		err = fmt.Errorf("%s: %w: %w", KEKKey(v), seal.ErrDamaged, err) // it names this key, and does not lead to it
-	}
 	if err != nil {
 		return nil, fmt.Errorf("wrapped by %s: %w", record.keeper, err)
 	}
