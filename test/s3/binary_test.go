@@ -34,6 +34,7 @@ func build(t *testing.T, bucket string) binary {
 	}
 	return binary{path: path, env: append(os.Environ(),
 		"AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey, "AWS_EC2_METADATA_DISABLED=true",
+		"BOBBIN_KEEPER=file://"+filepath.Join(t.TempDir(), "keeper.key"),
 		"BOBBIN_BUCKET=s3://"+bucket+"/stores/one", "BOBBIN_S3_ENDPOINT="+gateway.URL, "BOBBIN_S3_PATH_STYLE=true",
 		"BOBBIN_CACHE_DIR="+t.TempDir(),
 		"BOBBIN_BACKEND_KEYS="+backendKey, "BOBBIN_FRONTEND_KEYS="+frontendKey,
