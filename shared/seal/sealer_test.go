@@ -270,6 +270,48 @@ func TestKeysUnavailable(t *testing.T) {
 	}
 }
 
+// A caller learns whether trying again helps, and which record is damaged, and no more.
+func TestAnswers(t *testing.T) {
+	keys := newUserKeys()
+	var dataKeys []chat.DataKey
+	sealed := closeText(t, newSealer(t, keys), body, ada, &dataKeys, "text")
+	busy := chat.ErrFrozen.Because(errors.New("a window"))
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tt := range []struct {
+		name string
+		err  error
+		ctx  context.Context
+		kind chat.Kind
+		text string
+	}{
+		{"unavailable", seal.ErrUnavailable, t.Context(), chat.Busy, "keys unavailable"},
+		{"another key", seal.ErrWrongKey, t.Context(), chat.Busy, "keys unavailable"},
+		{"a bucket that does not answer", errors.New("bucket"), t.Context(), chat.Busy, "keys unavailable"},
+		{"an unknown outcome", chat.ErrUnknownOutcome, t.Context(), chat.Busy, "keys unavailable"},
+		{"frozen", busy, t.Context(), chat.Busy, "store is frozen for maintenance"},
+		{"damaged", seal.ErrDamaged, t.Context(), chat.Damaged, "sealed record damaged: " + body.Key()},
+		{"erased", seal.ErrErased, t.Context(), chat.Internal, ""},
+		{"cancelled", context.Canceled, cancelled, chat.Internal, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys.err = tt.err
+			text, err := newSealer(t, keys).Open(tt.ctx, body, dataKeys, sealed)
+			var said *chat.Error
+			errors.As(err, &said)
+			if text != nil || chat.KindOf(err) != tt.kind || !errors.Is(err, tt.err) && tt.kind != chat.Busy || tt.text != "" && said.Text != tt.text {
+				t.Errorf("Open() = %q, %v, want kind %d and %q", text, err, tt.kind, tt.text)
+			}
+			if tt.kind == chat.Damaged {
+				err = newSealer(t, keys).Warm(tt.ctx, ada)
+				if chat.KindOf(err) != tt.kind {
+					t.Errorf("Warm() = %v, want kind %d", err, tt.kind)
+				}
+			}
+		})
+	}
+}
+
 func TestWarm(t *testing.T) {
 	keys := newUserKeys()
 	s := newSealer(t, keys)

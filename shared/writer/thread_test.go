@@ -266,10 +266,10 @@ func TestTextsThatAreNotSealed(t *testing.T) {
 	b := newBench(t)
 	th := b.does(alice, create(say("one")))
 	for name, text := range map[string]chat.Sealed{
-		"plaintext":      append(chat.Sealed{0}, "a text that is as long as a sealed one is at the least"...),
-		"too short":      {1, 0, 0, 0, 1},
-		"nobody's key":   sealtest.Frame(7, []byte("x")),
-		"an unkown kind": append(chat.Sealed{2}, sealedText("x")...),
+		"plaintext":       append(chat.Sealed{0}, "a text that is as long as a sealed one is at the least"...),
+		"too short":       {1, 0, 0, 0, 1},
+		"nobody's key":    sealtest.Frame(7, []byte("x")),
+		"an unknown kind": append(chat.Sealed{2}, sealedText("x")...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			here := chat.Draft{Seal: func(chat.ThreadID, int64, uint32, []chat.DataKey) (chat.Texts, *chat.DataKey, error) {
