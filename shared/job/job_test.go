@@ -297,6 +297,44 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A first write whose answer was lost may have made the job, whatever the tries after it
+// meet.
+func TestStartIsUnknown(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		puts  []blobtest.Fault // one try each
+		deaf  bool             // nothing can be read back
+		want  chat.Kind
+		there bool
+	}{
+		{"refused", []blobtest.Fault{blobtest.Denied}, false, chat.KindOf(chat.ErrUnwritable), false},
+		{"reply lost, nothing read, then refused", []blobtest.Fault{blobtest.LostReply, blobtest.Denied}, true, chat.Unknown, true},
+		{"not stored, nothing read, then refused", []blobtest.Fault{blobtest.NotStored, blobtest.Denied}, true, chat.Unknown, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				puts := tt.puts
+				faults := blobtest.NewFaults(w.bucket, func(c blobtest.Call) (f blobtest.Fault) {
+					switch {
+					case c.Op == blobtest.Get && tt.deaf:
+						return blobtest.Unavailable503
+					case c.Op == blobtest.Put && len(puts) > 0:
+						f, puts = puts[0], puts[1:]
+					}
+					return f
+				})
+				if _, err := w.runner(faults).Start(w.Context(), "sum", json.RawMessage("[]"), ""); chat.KindOf(err) != tt.want {
+					t.Errorf("Start() = %v, want kind %v", err, tt.want)
+				}
+				jobs, err := w.bucket.List(w.Context(), blob.ListOptions{Prefix: job.Prefix})
+				if err != nil || (len(jobs.Entries) == 1) != tt.there {
+					t.Errorf("the bucket holds %v (%v), want a job to be there: %v", jobs.Entries, err, tt.there)
+				}
+			})
+		})
+	}
+}
+
 // A bucket that is away for long holds a job up, and no more.
 func TestOutage(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -19,10 +19,7 @@ type held struct {
 	date time.Time // of the answer that said so
 }
 
-const (
-	tries      = 4 // of one write, the first included
-	firstPause = 50 * time.Millisecond
-)
+const tries = 4 // of one swap, each over what an earlier one of ours left
 
 // read reads a job's record.
 func read(ctx context.Context, bucket blob.Bucket, id ID) (*held, error) {
@@ -37,8 +34,9 @@ func read(ctx context.Context, bucket blob.Bucket, id ID) (*held, error) {
 	return &held{Record: *r, tag: o.ETag, date: o.Date}, nil
 }
 
-// swap writes a record over the version that is held, or a new one where none is. An
-// unclear answer is settled by reading back: the nonce is ours or it is not.
+// swap writes a record over the version that is held, or a new one where none is. It
+// meets earlier swaps of its own whose answers were lost, and goes on from them. After
+// blob.ErrUnknownOutcome the record may have been written.
 func (r *Runner) swap(ctx context.Context, was *held, next Record) (*held, error) {
 	next.Format, next.Nonce = recordFormat, r.Nonce()
 	next.Updated = max(r.Now().UnixNano(), next.Created)
@@ -46,34 +44,35 @@ func (r *Runner) swap(ctx context.Context, was *held, next Record) (*held, error
 	if err != nil {
 		return nil, err
 	}
-	when := blob.IfAbsent()
+	write := blob.Write{Key: next.ID.Key(), Body: body, When: blob.IfAbsent(), Ours: func(found []byte) bool {
+		there, err := Decode(next.ID, found)
+		return err == nil && there.Nonce == next.Nonce
+	}}
 	if was != nil {
-		when = blob.IfMatch(was.tag)
+		write.When = blob.IfMatch(was.tag)
 	}
 	for try := 1; ; try++ {
-		info, err := r.Bucket.Put(ctx, next.ID.Key(), body, when)
-		if err == nil {
-			return &held{Record: next, tag: info.ETag, date: info.Date}, nil
-		}
-		if blob.NotStored(err) || ctx.Err() != nil {
-			return nil, fmt.Errorf("write job %s: %w", next.ID, err)
-		}
-		found, readErr := read(ctx, r.Bucket, next.ID)
-		absent := errors.Is(readErr, blob.ErrNotExist)
+		stored, err := blob.Settle(ctx, r.Bucket, write)
 		switch {
-		case readErr == nil && found.Nonce == next.Nonce:
-			return found, nil
-		case readErr == nil && was != nil && found.Owner == r.Name && found.Attempts == was.Attempts && !found.Over():
-			when = blob.IfMatch(found.tag) // an earlier swap of ours, whose answer was lost
-		case readErr == nil && (was == nil || found.tag != was.tag), absent && was != nil:
+		case err == nil:
+			return &held{Record: next, tag: stored.ETag, date: stored.Date}, nil
+		case !errors.Is(err, blob.ErrLostSwap):
+			return nil, fmt.Errorf("write job %s: %w", next.ID, err)
+		case try == tries || !r.left(was, stored.Body):
 			return nil, fmt.Errorf("write job %s: %w", next.ID, errLost)
-		case try == tries:
-			return nil, fmt.Errorf("write job %s: %w", next.ID, err)
 		}
-		if err := pause(ctx, firstPause<<(try-1)); err != nil {
-			return nil, fmt.Errorf("write job %s: %w", next.ID, err)
-		}
+		write.When = blob.IfMatch(stored.ETag)
 	}
+}
+
+// left reports whether a record that stands where was stood is from an earlier swap of
+// this runner, in the same attempt: only its answer was lost.
+func (r *Runner) left(was *held, body []byte) bool {
+	if was == nil {
+		return false
+	}
+	found, err := Decode(was.ID, body)
+	return err == nil && found.Owner == r.Name && found.Attempts == was.Attempts && !found.Over()
 }
 
 // pause waits, and returns ctx's error when that ends it.

@@ -310,7 +310,7 @@ func (r *Runner) settle(job *held, next Record) error {
 
 // unavailable is what a failure of the bucket means to who starts a job.
 func unavailable(err error) error {
-	if blob.NotStored(err) {
+	if blob.NotStored(err) && !errors.Is(err, blob.ErrUnknownOutcome) {
 		return chat.ErrUnwritable.Because(err)
 	}
 	return chat.ErrUnknownOutcome.Because(err)
