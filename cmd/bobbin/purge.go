@@ -25,7 +25,7 @@ it. What is purged stays in the log until the restore window has passed.
 
 It asks for the store's id to be typed, unless --yes is given.`,
 		Example: "  bobbin purge --db ./data --dry-run\n  bobbin purge --db ./data --retention 168h --yes",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.load(cmd)
 			if err != nil {
