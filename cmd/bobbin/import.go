@@ -37,8 +37,8 @@ func (c *console) newImport() *cobra.Command {
 		Use:   "import (--url URL --admin-key K | --db DIR) FILE",
 		Short: "Import conversations",
 		Long: `Import conversations from a file of one a line (NDJSON), which may be compressed with
-gzip; - reads stdin. They go through a running server, or straight into a store in a
-folder, which is made when it is missing.
+gzip; - reads stdin. They go through a running server, or straight into the bucket of
+a store, a folder or on S3, which is made when it is missing.
 
 A line that is damaged or refused is named, and the rest goes in; of more than 100 such
 lines the first 100 are named, and all of them with --json. Importing a file again

@@ -16,7 +16,7 @@ func (c *console) newInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "init --db DIR",
 		Short:   "Make a store",
-		Long:    "Make a store in a folder that is missing or empty. A store that is there stays as it is.",
+		Long:    "Make a store in a folder that is missing or empty, or in a bucket on S3. A store that is there stays as it is.",
 		Example: "  bobbin init --db ./data --partitions 4",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
