@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +65,29 @@ func TestLayers(t *testing.T) {
 	}
 	if len(seen) < 10 {
 		t.Errorf("read %d packages: the project was not found", len(seen))
+	}
+}
+
+var numbered = regexp.MustCompile(`(?m)^ ?\d+  (\S.*)$`)
+
+// CONTRIBUTING.md shows the layers as they are held here.
+func TestContributingShowsTheLayers(t *testing.T) {
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := numbered.FindAllStringSubmatch(string(text), -1)
+	if len(shown) != len(layers) {
+		t.Fatalf("CONTRIBUTING.md shows %d lines, want %d", len(shown), len(layers))
+	}
+	for i, line := range layers {
+		var want []string
+		for _, pkg := range line {
+			want = append(want, strings.TrimPrefix(pkg, "shared/"))
+		}
+		if got := strings.Fields(shown[i][1]); !slices.Equal(got, want) {
+			t.Errorf("CONTRIBUTING.md shows %q on line %d, want %q", got, i+1, want)
+		}
 	}
 }
 
