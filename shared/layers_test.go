@@ -31,7 +31,7 @@ var layers = [][]string{
 	{"shared/commitlog", "shared/doctor"},
 	{"shared/blob/s3blob", "shared/blob/fileblob", "shared/blob/memblob", "shared/seal/awskms", "shared/seal/localkeeper"},
 	{"shared/blob", "shared/seal", "shared/conversation"},
-	{"shared/chat", "shared/cost", "migrations"},
+	{"shared/chat", "shared/cost", "shared/keyfile", "migrations"},
 }
 
 // adapters is the line of packages that only app, cmd and tests import.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/bobbindb/bobbin/shared/httpapi"
+	"github.com/bobbindb/bobbin/shared/keyfile"
 )
 
 // Keys are those that a store's first start made, one of each kind. A kind for which
@@ -37,9 +38,14 @@ func loadKeys(cfg *Config) (Keys, error) {
 	if dir == "" {
 		return Keys{}, errors.New("a store that is no folder keeps no keys: give --backend-keys, --frontend-keys, --admin-keys and --signing-keys")
 	}
-	kept, err := readOrMakeKeys(filepath.Join(dir, keysName))
+	path := filepath.Join(dir, keysName)
+	kept, err := readOrMakeKeys(path)
 	if err != nil {
 		return Keys{}, err
+	}
+	// No key is shown before its file is sure to outlive a crash.
+	if err := keyfile.Settle(path); err != nil {
+		return Keys{}, fmt.Errorf("keep keys: %w", err)
 	}
 	var used Keys
 	for _, kind := range []struct {
@@ -94,7 +100,11 @@ func readOrMakeKeys(path string) (Keys, error) {
 		Admin:    newKey("ak"),
 		Signing:  newKey("sk"),
 	}
-	if err := writeKeyFile(path, made); err != nil {
+	b, err := json.MarshalIndent(made, "", "  ")
+	if err != nil {
+		return Keys{}, fmt.Errorf("keep keys: %w", err)
+	}
+	if err := keyfile.Create(path, append(b, '\n')); err != nil && !errors.Is(err, fs.ErrExist) {
 		return Keys{}, fmt.Errorf("keep keys: %w", err)
 	}
 	return readKeyFile(path) // of several first starts at once, one made them
@@ -116,28 +126,6 @@ func readKeyFile(path string) (Keys, error) {
 		return Keys{}, fmt.Errorf("read keys: %s: a key is missing; remove the file to have new ones made", path)
 	}
 	return k, nil
-}
-
-// writeKeyFile writes the file whole, for its owner's eyes only. One that is there
-// already stays.
-func writeKeyFile(path string, k Keys) error {
-	b, err := json.MarshalIndent(k, "", "  ")
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), keysName+"-*") // of mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(b, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
 }
 
 // access is who may call a store with this configuration.

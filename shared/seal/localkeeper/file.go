@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+
+	"github.com/bobbindb/bobbin/shared/keyfile"
 )
 
 var (
@@ -68,30 +68,10 @@ func Create(path string) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := create(path, content); err != nil {
+	if err := keyfile.Create(path, content); err != nil {
 		return nil, fmt.Errorf("create key file %s: %w", path, err)
 	}
 	return k, nil
-}
-
-// create writes a file under a name of its own and then gives it the one it is to have,
-// unless that is taken: the file is never seen in part.
-func create(path string, content []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
-	}
-	// What is wrapped from here on needs this file: its name must outlive a crash.
-	return syncDir(dir)
 }
 
 // OpenOrCreate opens a key file, and makes it where there is none.
@@ -106,9 +86,8 @@ func OpenOrCreate(path string) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Whoever made it may have ended before its name was durable.
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("open key file %s: %w", path, err)
+	if err := keyfile.Settle(path); err != nil {
+		return nil, fmt.Errorf("open key file: %w", err)
 	}
 	return k, nil
 }

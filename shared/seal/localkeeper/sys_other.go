@@ -21,6 +21,3 @@ func openFile(path string) (*os.File, error) {
 
 // exposed reports nothing: here a file's mode does not say who may read it.
 func exposed(fs.FileMode) bool { return false }
-
-// syncDir does nothing: here names are durable with their files.
-func syncDir(string) error { return nil }

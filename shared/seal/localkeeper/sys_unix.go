@@ -21,12 +21,3 @@ func openFile(path string) (*os.File, error) {
 
 // exposed reports whether others than the owner may read or write.
 func exposed(mode fs.FileMode) bool { return mode.Perm()&0o077 != 0 }
-
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
