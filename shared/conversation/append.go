@@ -108,9 +108,7 @@ func (w *writer) message(m chat.OpenMessage) {
 }
 
 func (w *writer) extras(m chat.OpenMessage) {
-	if int(m.Status) < len(statusNames) {
-		w.optionalText("status", statusNames[m.Status])
-	}
+	w.optionalText("status", m.Status.String())
 	w.optionalText("format", m.Format)
 	w.optionalText("model", m.Model)
 	w.raw("usage", m.Usage)
@@ -136,13 +134,11 @@ func (w *writer) members(members []chat.Member) {
 		w.string(m.User)
 		if open == '{' {
 			w.b = append(w.b, ':')
-			w.string(roleNames[m.Role])
+			w.string(m.Role.String())
 		}
 	}
 	w.b = append(w.b, end)
 }
-
-var roleNames = map[chat.Role]string{chat.RoleReader: "reader", chat.RoleWriter: "writer", chat.RoleOwner: "owner"}
 
 func (w *writer) name(name string) {
 	if w.b[len(w.b)-1] != '{' {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -198,8 +199,9 @@ func (in *messageLine) read(number int) (chat.Past, error) {
 	if out.Parent, err = parent(in.Parent); err != nil {
 		return out, err
 	}
-	if out.Status, err = messageStatus(in.Status); err != nil {
-		return out, err
+	var known bool
+	if out.Status, known = chat.ParseMessageStatus(in.Status); !known {
+		return out, errors.New("status is not in_progress, completed, incomplete or failed")
 	}
 	if out.Usage, err = object("usage", in.Usage); err != nil {
 		return out, err
@@ -340,7 +342,7 @@ func readRoles(raw json.RawMessage) ([]chat.Member, error) {
 		if err := d.Decode(&name); err != nil {
 			return nil, fmt.Errorf("the role of member %q is not a string", user)
 		}
-		role, ok := roles[name]
+		role, ok := chat.ParseRole(name)
 		if !ok {
 			return nil, fmt.Errorf("the role of member %q is not reader, writer or owner", user)
 		}
@@ -348,17 +350,3 @@ func readRoles(raw json.RawMessage) ([]chat.Member, error) {
 	}
 	return members, nil
 }
-
-var roles = map[string]chat.Role{"reader": chat.RoleReader, "writer": chat.RoleWriter, "owner": chat.RoleOwner}
-
-func messageStatus(name string) (chat.MessageStatus, error) {
-	for status, known := range statusNames {
-		if name == known {
-			return chat.MessageStatus(status), nil
-		}
-	}
-	return 0, fmt.Errorf("status is not in_progress, completed, incomplete or failed")
-}
-
-// statusNames are the states of a message by number.
-var statusNames = [...]string{0: "", chat.InProgress: "in_progress", chat.Completed: "completed", chat.Incomplete: "incomplete", chat.Failed: "failed"}

@@ -122,22 +122,10 @@ func (f *fields) threadStatus(name string) chat.Status {
 	return chat.Open
 }
 
-// statusNames are the states of a message by number.
-var statusNames = [...]string{0: "", chat.InProgress: "in_progress", chat.Completed: "completed", chat.Incomplete: "incomplete", chat.Failed: "failed"}
-
-func statusName(s chat.MessageStatus) string {
-	if int(s) < len(statusNames) {
-		return statusNames[s]
-	}
-	return ""
-}
-
 func (f *fields) messageStatus(name string) chat.MessageStatus {
-	for s, known := range statusNames {
-		if name == known {
-			return chat.MessageStatus(s)
-		}
+	status, ok := chat.ParseMessageStatus(name)
+	if !ok {
+		f.refuse("status", "must be in_progress, completed, incomplete or failed")
 	}
-	f.refuse("status", "must be in_progress, completed, incomplete or failed")
-	return 0
+	return status
 }

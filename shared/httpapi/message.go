@@ -298,7 +298,7 @@ func appendMessage(b []byte, m *chat.OpenMessage) []byte {
 		b = appendKey(b, "parent", chat.MessageID{Thread: m.ID.Thread, Time: m.Parent, Seq: chat.NoSeq})
 	}
 	b = appendOptionalText(b, "role", m.Role)
-	b = appendOptionalText(b, "status", statusName(m.Status))
+	b = appendOptionalText(b, "status", m.Status.String())
 	b = appendOptionalText(b, "format", m.Format)
 	b = appendOptionalText(b, "model", m.Model)
 	b = appendOptionalRaw(b, "usage", m.Usage)

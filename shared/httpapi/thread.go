@@ -366,19 +366,9 @@ func appendMembers(b []byte, members []chat.Member) []byte {
 			b = append(b, ',')
 		}
 		b = append(appendString(b, m.User), ':')
-		b = appendString(b, roleName(m.Role))
+		b = appendString(b, m.Role.String())
 	}
 	return append(b, '}')
-}
-
-func roleName(r chat.Role) string {
-	switch r {
-	case chat.RoleOwner:
-		return "owner"
-	case chat.RoleWriter:
-		return "writer"
-	}
-	return "reader"
 }
 
 func threadPath(id chat.ThreadID) string {
