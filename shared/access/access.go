@@ -9,12 +9,10 @@ package access
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/bobbindb/bobbin/shared/blob"
@@ -161,7 +159,7 @@ func Update(ctx context.Context, bucket blob.Bucket, change func(*List) error) (
 
 // swap stores the list in place of the version it was read as.
 func (l *List) swap(ctx context.Context, bucket blob.Bucket, before blob.ETag) error {
-	l.Format, l.Nonce = format, newID(26)
+	l.Format, l.Nonce = format, blob.Nonce(26)
 	body, err := json.MarshalIndent(l, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
@@ -179,6 +177,3 @@ func (l *List) swap(ctx context.Context, bucket blob.Bucket, before blob.ETag) e
 	}
 	return err
 }
-
-// newID is n random lower-case letters and digits, at most 26.
-func newID(n int) string { return strings.ToLower(rand.Text())[:n] }

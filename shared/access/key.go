@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bobbindb/bobbin/shared/blob"
 )
 
 // prefixes begin an API key, so that whoever finds one knows what it is.
@@ -32,7 +34,7 @@ func (l *List) Add(want NewKey, secret string, now time.Time) Key {
 		return l.Keys[i]
 	}
 	k := Key{
-		ID: "key_" + newID(12), Name: want.Name, Role: want.Role, Tenant: want.Tenant,
+		ID: "key_" + blob.Nonce(12), Name: want.Name, Role: want.Role, Tenant: want.Tenant,
 		Hash: hash[:], Created: now.UnixNano(),
 	}
 	if !want.Expires.IsZero() {

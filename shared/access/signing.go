@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/bobbindb/bobbin/shared/blob"
 )
 
 // Sealer closes and opens a signing key under the name that the list has for it.
@@ -25,7 +27,7 @@ func NewSigningKey(ctx context.Context, s Sealer, now time.Time) (SigningKey, er
 
 // SealSigningKey seals a signing key that is known already.
 func SealSigningKey(ctx context.Context, s Sealer, secret string, now time.Time) (SigningKey, error) {
-	k := SigningKey{ID: "sign_" + newID(12), Created: now.UnixNano()}
+	k := SigningKey{ID: "sign_" + blob.Nonce(12), Created: now.UnixNano()}
 	sealed, err := s.SealSecret(ctx, secretName(k.ID), []byte(secret))
 	if err != nil {
 		return SigningKey{}, fmt.Errorf("seal signing key %s: %w", k.ID, err)

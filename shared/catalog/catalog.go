@@ -96,7 +96,7 @@ func New(partitions int) (*Store, error) {
 	if partitions < 1 || partitions > MaxPartitions {
 		return nil, fmt.Errorf("%d partitions: must be 1 to %d", partitions, MaxPartitions)
 	}
-	s := &Store{Format: format, ID: randomID(26), Salt: make([]byte, 32), Branch: "main-" + randomID(8)}
+	s := &Store{Format: format, ID: blob.Nonce(26), Salt: make([]byte, 32), Branch: "main-" + blob.Nonce(8)}
 	rand.Read(s.Salt)
 	const slots = 1 << 16
 	for p := range partitions {
@@ -108,8 +108,6 @@ func New(partitions int) (*Store, error) {
 	}
 	return s, nil
 }
-
-func randomID(n int) string { return strings.ToLower(rand.Text())[:n] }
 
 // Partitions is how many partitions the store has.
 func (s *Store) Partitions() int {
@@ -324,7 +322,7 @@ func SwapRoots(ctx context.Context, bucket blob.Bucket, old *Roots, next Roots) 
 }
 
 func putRoots(ctx context.Context, bucket blob.Bucket, r *Roots, when blob.Condition) (*Roots, error) {
-	r.Nonce = randomID(26)
+	r.Nonce = blob.Nonce(26)
 	body, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", RootsKey, err)
