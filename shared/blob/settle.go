@@ -90,7 +90,12 @@ func Pause(ctx context.Context, first time.Duration, n int) error {
 	if n == 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(first << (n - 1))
+	return Wait(ctx, first<<(n-1))
+}
+
+// Wait waits for so long, and returns ctx's error when that ends it.
+func Wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

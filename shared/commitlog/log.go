@@ -200,19 +200,8 @@ func (l *Log) Append(ctx context.Context, c *Commit) (winner *Commit, date time.
 		case errors.Is(readErr, ErrDamaged), errors.Is(readErr, ErrUnknownFormat):
 			return nil, date, fmt.Errorf("append: %w", readErr)
 		}
-		if sleep(ctx, pause) != nil {
+		if blob.Wait(ctx, pause) != nil {
 			return nil, time.Time{}, fmt.Errorf("append commit %s: %w: %w; %w", c.Seq, ErrUnknown, err, readErr)
 		}
 	}
-}
-
-// sleep waits, and returns ctx's error as soon as ctx has ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-	return ctx.Err()
 }

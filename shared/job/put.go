@@ -74,15 +74,3 @@ func (r *Runner) left(was *held, body []byte) bool {
 	found, err := Decode(was.ID, body)
 	return err == nil && found.Owner == r.Name && found.Attempts == was.Attempts && !found.Over()
 }
-
-// pause waits, and returns ctx's error when that ends it.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

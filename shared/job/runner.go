@@ -302,7 +302,7 @@ func (r *Runner) settle(job *held, next Record) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.life), closeWithin)
 		_, err := r.swap(ctx, job, next)
 		cancel()
-		if err == nil || errors.Is(err, errLost) || pause(r.life, r.Every) != nil {
+		if err == nil || errors.Is(err, errLost) || blob.Wait(r.life, r.Every) != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/commitlog"
@@ -357,21 +358,19 @@ const (
 
 // send sends one command, and again where it found no room or nobody knows what became
 // of it: twice it does no more than once.
-func (s *sweep) send(ctx context.Context, a *chat.Purge) (chat.Purged, error) {
-	for try := 1; ; try++ {
-		result, err := s.Writer.Do(ctx, &chat.Command{
+func (s *sweep) send(ctx context.Context, a *chat.Purge) (purged chat.Purged, err error) {
+	for try := range sendTries {
+		if err := blob.Pause(ctx, firstPause, try); err != nil {
+			return chat.Purged{}, err
+		}
+		var result chat.Result
+		result, err = s.Writer.Do(ctx, &chat.Command{
 			ID: s.NewID(), Slot: a.Thread.Slot, NotAfter: s.Now().Add(chat.Lifetime).UnixNano(), Action: a,
 		})
 		passing := errors.Is(err, chat.ErrBusy) || errors.Is(err, chat.ErrUnavailable) || chat.KindOf(err) == chat.Unknown
-		if err == nil || !passing || try == sendTries {
-			return result.Purged, err
-		}
-		timer := time.NewTimer(firstPause << (try - 1))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return chat.Purged{}, ctx.Err()
+		if purged = result.Purged; !passing {
+			break
 		}
 	}
+	return purged, err
 }
