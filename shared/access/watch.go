@@ -22,7 +22,7 @@ const (
 // for nothing. T itself heeds when a key expires.
 type Watch[T any] struct {
 	bucket blob.Bucket
-	make   func(ctx context.Context, l *List) (T, error)
+	build  func(ctx context.Context, l *List) (T, error)
 	now    func() time.Time
 
 	current atomic.Pointer[reading[T]] // nil before the first, and after Drop
@@ -49,8 +49,8 @@ func (r *reading[T]) age(now time.Time) time.Duration {
 }
 
 // NewWatch watches a bucket's list.
-func NewWatch[T any](bucket blob.Bucket, now func() time.Time, make func(ctx context.Context, l *List) (T, error)) *Watch[T] {
-	return &Watch[T]{bucket: bucket, make: make, now: now}
+func NewWatch[T any](bucket blob.Bucket, now func() time.Time, build func(ctx context.Context, l *List) (T, error)) *Watch[T] {
+	return &Watch[T]{bucket: bucket, build: build, now: now}
 }
 
 // Now returns what the list says, as of at most a minute ago.
@@ -98,7 +98,7 @@ func (w *Watch[T]) reread(ctx context.Context, began time.Time) error {
 		w.keep(&reading[T]{value: w.last.value, tag: w.last.tag, began: began})
 		return nil
 	}
-	value, err := w.make(ctx, l)
+	value, err := w.build(ctx, l)
 	if err != nil {
 		return err
 	}
