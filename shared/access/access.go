@@ -132,13 +132,18 @@ func decode(body []byte) (*List, error) {
 	return l, nil
 }
 
-// maxSwaps bounds how often a change is made again because another was first.
-const maxSwaps = 10
+const (
+	maxSwaps  = 10                   // of one change, made again because another was first
+	swapPause = 5 * time.Millisecond // before the second; each further one is twice as long
+)
 
 // Update changes the list: change is called on what is there, again when another
 // process was first. After blob.ErrUnknownOutcome the change may have been made.
 func Update(ctx context.Context, bucket blob.Bucket, change func(*List) error) (*List, error) {
-	for try := 1; ; try++ {
+	for try := range maxSwaps {
+		if err := blob.Pause(ctx, swapPause, try); err != nil {
+			return nil, fmt.Errorf("write %s: %w", ObjectKey, err)
+		}
 		l, err := Read(ctx, bucket)
 		if err != nil {
 			return nil, err
@@ -151,10 +156,11 @@ func Update(ctx context.Context, bucket blob.Bucket, change func(*List) error) (
 		if err == nil {
 			return l, nil
 		}
-		if !errors.Is(err, blob.ErrLostSwap) || try == maxSwaps {
+		if !errors.Is(err, blob.ErrLostSwap) {
 			return nil, fmt.Errorf("write %s: %w", ObjectKey, err)
 		}
 	}
+	return nil, fmt.Errorf("write %s: %d times: %w", ObjectKey, maxSwaps, blob.ErrLostSwap)
 }
 
 // swap stores the list in place of the version it was read as.

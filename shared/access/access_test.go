@@ -96,6 +96,27 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+// Who loses every race gives up, and says that others were faster.
+func TestUpdateLosesEveryRace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bucket, tries, began := memblob.New(time.Now), 0, time.Now()
+		_, err := access.Update(t.Context(), bucket, func(l *access.List) error {
+			tries++
+			_, err := access.Update(t.Context(), bucket, func(l *access.List) error {
+				l.Create(access.NewKey{Role: access.Backend}, start)
+				return nil
+			})
+			return err
+		})
+		if !errors.Is(err, blob.ErrLostSwap) || tries != 10 {
+			t.Errorf("Update() = %v after %d tries, want ErrLostSwap after 10", err, tries)
+		}
+		if took := time.Since(began); took < time.Second || took > 10*time.Second {
+			t.Errorf("Update() gave up after %s, want pauses of some seconds", took)
+		}
+	})
+}
+
 func TestUsedIsNewsOnceADay(t *testing.T) {
 	l := &access.List{}
 	k, _ := l.Create(access.NewKey{Role: access.Backend}, start)
