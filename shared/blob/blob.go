@@ -90,6 +90,10 @@ type Entry struct {
 	Size int64
 }
 
+// MaxSkew is how far two clocks may be apart that a store relies on: a process's and the
+// bucket's, or the bucket's and its own at an earlier answer. Nobody commits beyond it.
+const MaxSkew = 5 * time.Second
+
 // ListOptions selects what a List returns.
 type ListOptions struct {
 	Prefix string // only keys that begin so

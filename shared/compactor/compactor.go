@@ -30,9 +30,7 @@ const (
 	defaultWindow = 7 * 24 * time.Hour
 	folderWindow  = 24 * time.Hour
 	defaultYoung  = time.Hour
-	// maxStep is how far behind an earlier answer of the bucket a later one may be dated.
-	maxStep   = 5 * time.Second
-	maxRounds = 5
+	maxRounds     = 5
 )
 
 // Result is what a checkpoint cost.
@@ -182,7 +180,7 @@ func publish(ctx context.Context, p *partition.Partition, m *checkpoint.Manifest
 		if !errors.Is(err, blob.ErrLostSwap) || named == nil {
 			return nil, err
 		}
-		if age := named.Date.Sub(began); named.Checkpoint != m.Checkpoint || age >= opts.Young || age < -maxStep {
+		if age := named.Date.Sub(began); named.Checkpoint != m.Checkpoint || age >= opts.Young || age < -blob.MaxSkew {
 			return nil, err
 		}
 		m = named

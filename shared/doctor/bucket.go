@@ -32,10 +32,6 @@ type Options struct {
 	Now func() time.Time // nil means time.Now
 }
 
-// MaxStep is how far the bucket's clock and this machine's may be apart. A writer
-// refuses to commit beyond it.
-const MaxStep = 5 * time.Second
-
 // Bucket checks a bucket, and removes what it stored there.
 func Bucket(ctx context.Context, opts Options) []Finding {
 	p := &patient{Options: opts, racers: 16, rounds: 8}
@@ -317,8 +313,8 @@ func (p *patient) clock(ctx context.Context) (Finding, error) {
 			step = s
 		}
 	}
-	if step > MaxStep {
-		return Finding{}, fmt.Errorf("the bucket's clock and this machine's are %s apart; no more than %s is safe", step.Round(time.Millisecond), MaxStep)
+	if step > blob.MaxSkew {
+		return Finding{}, fmt.Errorf("the bucket's clock and this machine's are %s apart; no more than %s is safe", step.Round(time.Millisecond), blob.MaxSkew)
 	}
 	return ok("at most %s from this machine's", step.Round(time.Millisecond)), nil
 }

@@ -306,8 +306,8 @@ func fileTimes(scratch string, now func() time.Time) (Finding, error) {
 		return Finding{}, fmt.Errorf("look at a file: %w", err)
 	}
 	step := max(info.ModTime().Sub(now()), before.Sub(info.ModTime()), 0)
-	if step > MaxStep {
-		return Finding{}, fmt.Errorf("the file system's clock and this machine's are %s apart; no more than %s is safe", step.Round(time.Millisecond), MaxStep)
+	if step > blob.MaxSkew {
+		return Finding{}, fmt.Errorf("the file system's clock and this machine's are %s apart; no more than %s is safe", step.Round(time.Millisecond), blob.MaxSkew)
 	}
 	return ok("at most %s from this machine's clock", step.Round(time.Millisecond)), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/commitlog"
 )
 
@@ -27,14 +28,14 @@ func (p *Partition) Base() (*Base, error) {
 	if p.closed {
 		return nil, ErrClosed
 	}
-	if p.skew > maxSkew || p.skew < -maxSkew {
-		return nil, fmt.Errorf("%s off the bucket's, at most %s is allowed: %w", p.skew, maxSkew, ErrClock)
+	if p.skew > blob.MaxSkew || p.skew < -blob.MaxSkew {
+		return nil, fmt.Errorf("%s off the bucket's, at most %s is allowed: %w", p.skew, blob.MaxSkew, ErrClock)
 	}
 	b := &Base{View: p.view()}
 	now := p.Now()
 	b.Time = max(now.UnixNano(), b.Position().Time+1)
 	if !p.date.IsZero() {
-		b.Date = later(p.date, now.Add(-maxSkew)).UnixNano()
+		b.Date = later(p.date, now.Add(-blob.MaxSkew)).UnixNano()
 	}
 	return b, nil
 }

@@ -49,9 +49,6 @@ type Options struct {
 	Timeout  time.Duration // of one probe, with all that it finds, or one reopening; 0 means 10 s
 }
 
-// maxSkew is how far this process's clock may be from the bucket's Date.
-const maxSkew = 5 * time.Second
-
 const (
 	defaultProofAge  = 5 * time.Minute
 	defaultTimeout   = 10 * time.Second

@@ -41,7 +41,7 @@ func (p *Partition) note(a reply) {
 		return
 	}
 	p.date = later(p.date, a.date)
-	if skew := a.skew(); skew != 0 || a.received.Sub(a.sent) <= maxSkew {
+	if skew := a.skew(); skew != 0 || a.received.Sub(a.sent) <= blob.MaxSkew {
 		p.skew = skew
 	}
 }
@@ -70,7 +70,7 @@ func (p *Partition) stale(proof, answer time.Time) bool {
 		return true
 	}
 	age := answer.Sub(proof)
-	return age > p.ProofAge || age < -maxSkew
+	return age > p.ProofAge || age < -blob.MaxSkew
 }
 
 // errBehind: the log went on without us, and what we would read next is gone.
