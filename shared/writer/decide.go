@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/partition"
 	"github.com/bobbindb/bobbin/shared/seal"
@@ -25,7 +26,7 @@ type moment struct {
 }
 
 // ahead is how far a clock may be ahead of the one it is compared with.
-const ahead = 5 * time.Second
+const ahead = blob.MaxSkew
 
 // late is how much more than its lifetime a command may seem to have, for a sender
 // whose clock is ahead of the bucket's.
