@@ -1,12 +1,15 @@
 package job_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -142,6 +145,79 @@ func TestJobFails(t *testing.T) {
 			if got := w.is(id, job.Failed); got.Error != want || got.Ended == 0 {
 				t.Errorf("%s: %+v, want %q", kind, got, want)
 			}
+		})
+	}
+}
+
+// outcomes counts what became of jobs, and how many are under way.
+type outcomes struct {
+	mu      sync.Mutex
+	stopped []string
+	running int
+}
+
+func (o *outcomes) JobStarted(string) { o.add(1) }
+
+func (o *outcomes) JobStopped(_, outcome string) { o.add(-1, outcome) }
+
+func (o *outcomes) add(running int, stopped ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.running += running
+	o.stopped = append(o.stopped, stopped...)
+}
+
+func TestOutcomesAndLog(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		kind  job.Kind
+		ends  func(w *world, r *job.Runner, faults *blobtest.Faults)
+		level string
+		log   string
+	}{
+		{"done", "sum", nil, "INFO", "job done"},
+		{"failed", "fail", nil, "WARN", "job failed"},
+		{"released", "wait", func(_ *world, r *job.Runner, _ *blobtest.Faults) { r.Close() }, "INFO", "job released"},
+		{"unstored", "wait", func(w *world, r *job.Runner, faults *blobtest.Faults) {
+			faults.Decide(func(blobtest.Call) blobtest.Fault { return blobtest.Denied })
+			close(w.gate)
+			synctest.Wait()
+			r.Close()
+		}, "WARN", "could not be stored"},
+		{"lost", "wait", func(w *world, _ *job.Runner, faults *blobtest.Faults) {
+			faults.Decide(func(blobtest.Call) blobtest.Fault { return blobtest.Denied })
+			time.Sleep(2 * time.Minute)
+			if err := w.runner(w.bucket).Resume(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			synctest.Wait()
+			faults.Decide(nil)
+			time.Sleep(time.Minute)
+			close(w.gate)
+		}, "WARN", "taken over"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				var log bytes.Buffer
+				counted, faults := &outcomes{}, blobtest.NewFaults(w.bucket, nil)
+				r := w.runner(faults, func(o *job.Options) {
+					o.Metrics, o.Log = counted, slog.New(slog.NewTextHandler(&log, nil))
+				})
+				w.start(r, tt.kind)
+				synctest.Wait()
+				if tt.ends != nil {
+					tt.ends(w, r, faults)
+				}
+				synctest.Wait()
+				if !slices.Equal(counted.stopped, []string{tt.name}) || counted.running != 0 {
+					t.Errorf("outcomes are %v with %d jobs running, want %s and none", counted.stopped, counted.running, tt.name)
+				}
+				lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+				last := lines[len(lines)-1]
+				if !strings.Contains(last, "level="+tt.level) || !strings.Contains(last, tt.log) || strings.Contains(last, "<nil>") {
+					t.Errorf("the last line of the log is %q, want %s and %q", last, tt.level, tt.log)
+				}
+			})
 		})
 	}
 }

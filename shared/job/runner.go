@@ -50,8 +50,19 @@ func (t *Task) soFar() Progress {
 // Metrics is who counts jobs.
 type Metrics interface {
 	JobStarted(kind string)
-	JobStopped(kind, outcome string) // "done", "failed", "released" or "lost"
+	JobStopped(kind, outcome string) // "done", "failed", "released", "lost" or "unstored"
 }
+
+// outcome is what became of a job at this runner.
+type outcome string
+
+const (
+	done     outcome = "done"
+	failed   outcome = "failed"
+	released outcome = "released" // given back: the process ends
+	lost     outcome = "lost"     // to another process, which took it over
+	unstored outcome = "unstored" // what it came to could not be written: it will be done again
+)
 
 // Options says what a runner works on, and how. Zero durations and counts mean the
 // defaults.
@@ -201,9 +212,9 @@ func (r *Runner) run(job *held) {
 	if r.Metrics != nil {
 		r.Metrics.JobStarted(string(job.Kind))
 	}
-	outcome := r.finish(log, r.pursue(job))
+	came := r.finish(log, r.pursue(job))
 	if r.Metrics != nil {
-		r.Metrics.JobStopped(string(job.Kind), outcome)
+		r.Metrics.JobStopped(string(job.Kind), string(came))
 	}
 }
 
@@ -263,33 +274,40 @@ func (r *Runner) do(ctx context.Context, task *Task) (result any, err error) {
 }
 
 // finish stores what came of the work, and says so in a word.
-func (r *Runner) finish(log *slog.Logger, p pursued) (outcome string) {
+func (r *Runner) finish(log *slog.Logger, p pursued) outcome {
 	if p.lost != nil {
 		log.Warn("job was taken over by another process", "error", p.lost)
-		return "lost"
+		return lost
 	}
-	next := p.job.Record
+	came, next := done, p.job.Record
 	next.State, next.Ended = Done, r.Now().UnixNano()
 	if p.err == nil {
 		next.Result, p.err = json.Marshal(p.result)
 	}
 	switch {
-	case p.err == nil:
-		outcome = "done"
+	case p.err == nil: // it is done
 	case r.life.Err() != nil:
 		// The process ends. Whoever looks next goes on at once.
 		next.State, next.Ended, next.Owner, next.Beat, next.Attempts = Pending, 0, "", 0, next.Attempts-1
-		outcome = "released"
+		came = released
 	default:
 		next.State, next.Error = Failed, p.err.Error()
-		outcome = "failed"
+		came = failed
 	}
 	if err := r.settle(p.job, next); err != nil {
 		log.Warn("the end of a job could not be stored; it will be done again", "error", err)
-		return "lost"
+		if errors.Is(err, errLost) {
+			return lost
+		}
+		return unstored
 	}
-	log.Info("job "+outcome, "took", time.Duration(r.Now().UnixNano()-next.Started), "error", p.err)
-	return outcome
+	took := time.Duration(r.Now().UnixNano() - next.Started)
+	if came == failed {
+		log.Warn("job failed", "took", took, "error", p.err)
+	} else {
+		log.Info("job "+string(came), "took", took)
+	}
+	return came
 }
 
 // closeWithin bounds how long a runner that is closed goes on trying to say where its
