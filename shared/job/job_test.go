@@ -545,6 +545,42 @@ func TestGoldenRecord(t *testing.T) {
 	}
 }
 
+func TestID(t *testing.T) {
+	for nanos, want := range map[int64]job.ID{
+		0: "0000000000000000000-a1", 1700000000000000000: "1700000000000000000-a1", 1<<63 - 1: "9223372036854775807-a1",
+	} {
+		got := job.NewID(time.Unix(0, nanos), "a1")
+		if at, ok := got.Time(); got != want || !ok || at.UnixNano() != nanos {
+			t.Errorf("NewID(%d) = %s of %v, %v, want %s", nanos, got, at, ok, want)
+		}
+	}
+	for _, id := range []job.ID{
+		"", "1700000000000000000", "1700000000000000000-", "170000000000000000-a", "17000000000000000000-a", "-700000000000000000-a",
+		"1700000000000000000_a", "1700000000000000000-A", "1700000000000000000-a/b", "9223372036854775808-a", "1700000000000000000-a-b",
+		job.ID("1700000000000000000-" + strings.Repeat("a", 65)),
+	} {
+		if id.Valid() {
+			t.Errorf("%q is valid", id)
+		}
+	}
+}
+
+func FuzzID(f *testing.F) {
+	f.Add("1700000000000000000-abc")
+	f.Fuzz(func(t *testing.T, s string) {
+		at, ok := job.ID(s).Time()
+		if !ok {
+			return
+		}
+		if again := job.NewID(at, s[20:]); string(again) != s {
+			t.Errorf("%q is read as %v, which is written as %q", s, at, again)
+		}
+		if !blob.IsSegment(s) {
+			t.Errorf("%q is valid and no segment of a key", s)
+		}
+	})
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"format":1,"id":"1700000000000000000-abc"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

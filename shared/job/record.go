@@ -34,6 +34,7 @@ const Prefix = "jobs/"
 const (
 	recordFormat = 1
 	timeDigits   = 19
+	maxWord      = 64
 )
 
 // Record is a job as it is stored. Times are nanoseconds since 1970 UTC; 0 means "not
@@ -88,7 +89,11 @@ func (r *Record) Lapsed(date time.Time, age time.Duration) bool {
 
 // newID makes the name of a job.
 func newID(now time.Time, word string) ID {
-	return ID(fmt.Sprintf("%0*d-%s", timeDigits, now.UnixNano(), word))
+	b := make([]byte, timeDigits, timeDigits+1+len(word))
+	for i, n := timeDigits-1, now.UnixNano(); i >= 0; i, n = i-1, n/10 {
+		b[i] = '0' + byte(n%10)
+	}
+	return ID(append(append(b, '-'), word...))
 }
 
 // Valid reports whether the id may name a job, so that its key is one of the bucket's.
@@ -99,11 +104,15 @@ func (id ID) Valid() bool {
 
 // Time is when the job was asked for.
 func (id ID) Time() (time.Time, bool) {
-	digits, word, ok := strings.Cut(string(id), "-")
-	if !ok || len(digits) != timeDigits || word == "" || len(word) > 64 || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+	if len(id) < timeDigits+2 || len(id) > timeDigits+1+maxWord || id[timeDigits] != '-' {
 		return time.Time{}, false
 	}
-	n, err := strconv.ParseUint(digits, 10, 63)
+	for i := timeDigits + 1; i < len(id); i++ {
+		if c := id[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return time.Time{}, false
+		}
+	}
+	n, err := strconv.ParseUint(string(id[:timeDigits]), 10, 63)
 	if err != nil {
 		return time.Time{}, false
 	}

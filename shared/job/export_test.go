@@ -1,0 +1,4 @@
+package job
+
+// NewID makes the name of a job.
+var NewID = newID
