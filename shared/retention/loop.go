@@ -9,7 +9,7 @@ import (
 type LoopOptions struct {
 	Every  time.Duration
 	Jitter func(time.Duration) time.Duration // what to add to each wait, so that processes do not run in step; nil for nothing
-	Done   func(Report, error)               // called after each pass; nil for nobody
+	Done   func(Report, error)               // called after each pass; nil logs an error
 }
 
 // Loop purges a store again and again.
@@ -24,6 +24,13 @@ func StartLoop(p *Purger, opts LoopOptions) *Loop {
 		opts.Jitter = func(time.Duration) time.Duration { return 0 }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	if opts.Done == nil {
+		opts.Done = func(_ Report, err error) {
+			if err != nil && ctx.Err() == nil {
+				p.Log.Warn("purge ended early; the next goes on", "error", err)
+			}
+		}
+	}
 	l := &Loop{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
@@ -36,12 +43,7 @@ func StartLoop(p *Purger, opts LoopOptions) *Loop {
 			case <-timer.C:
 			}
 			report, err := p.Purge(ctx, nil)
-			if err != nil && ctx.Err() == nil {
-				p.Log.Warn("purge ended early; the next goes on", "error", err)
-			}
-			if opts.Done != nil {
-				opts.Done(report, err)
-			}
+			opts.Done(report, err)
 			timer.Reset(opts.Every + opts.Jitter(opts.Every))
 		}
 	}()
