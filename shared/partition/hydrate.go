@@ -179,12 +179,9 @@ func (p *Partition) openCheckpoint(ctx context.Context, m *checkpoint.Manifest) 
 	}
 	db, err := store.Open(store.Options{
 		FS: fs, Dir: dir, Use: p.Use, Cache: p.BlockCache, Genesis: commitlog.Genesis(p.Store.ID, p.Number), At: at,
-		Log:    func(text string) { p.Log.Error("pebble", "text", text, "partition", p.Number) },
-		NameOf: fs.NameOf,
-		Damaged: func(table string, err error) {
-			p.Log.Error("table is damaged", "table", table, "partition", p.Number)
-			p.Log.Debug("table is damaged", "table", table, "error", err, "partition", p.Number)
-		},
+		Log:     func(text string) { p.Log.Error("pebble", "text", text, "partition", p.Number) },
+		NameOf:  fs.NameOf,
+		Damaged: func(table string) { p.Log.Error("table is damaged", "table", table, "partition", p.Number) },
 	})
 	if err != nil {
 		return nil, errors.Join(err, fs.Close(), remove())

@@ -44,8 +44,9 @@ type Options struct {
 
 	// NameOf names a file of the database as an operator finds it; nil for its path.
 	NameOf func(path string) string
-	// Damaged is called when a table is found damaged, with its name; nil to ignore.
-	Damaged func(table string, err error)
+	// Damaged is called when a table is found damaged, with its name, by a reader, who gets
+	// an error too, or by a compaction, whose error nobody gets; nil to ignore.
+	Damaged func(table string)
 
 	// Genesis is what the first commit chains to, and the hash of an empty database's
 	// position. Zero leaves the first commit unchecked.
@@ -156,7 +157,7 @@ func pebbleOptions(o Options, h *harm) *pebble.Options {
 				}
 				h.seen(table)
 				if o.Damaged != nil {
-					o.Damaged(table, info.Details)
+					o.Damaged(table)
 				}
 			},
 		},
