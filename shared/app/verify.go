@@ -20,24 +20,24 @@ import (
 
 // VerifyReport is what `bobbin verify` found. What could not be counted is nil.
 type VerifyReport struct {
-	Store       string    `json:"store"`
-	Branch      string    `json:"branch"`
-	OK          bool      `json:"ok"`
-	Checkpoints *int      `json:"checkpoints"`
-	Tables      *int      `json:"tables"`
-	TableBytes  *int64    `json:"tables_bytes"`
-	Commits     *int      `json:"commits"`
-	Segments    *int      `json:"segments"`
-	Threads     *int      `json:"threads"`
-	Messages    *int      `json:"messages"`
-	Keys        *int      `json:"keys"`   // of users
-	Sealed      *int      `json:"sealed"` // threads, messages and earlier texts that opened
-	Erased      *int      `json:"erased"` // those that nothing opens any more, as their authors wanted
-	Damage      []Finding `json:"damage"`
+	Store       string   `json:"store"`
+	Branch      string   `json:"branch"`
+	OK          bool     `json:"ok"`
+	Checkpoints *int     `json:"checkpoints"`
+	Tables      *int     `json:"tables"`
+	TableBytes  *int64   `json:"tables_bytes"`
+	Commits     *int     `json:"commits"`
+	Segments    *int     `json:"segments"`
+	Threads     *int     `json:"threads"`
+	Messages    *int     `json:"messages"`
+	Keys        *int     `json:"keys"`   // of users
+	Sealed      *int     `json:"sealed"` // threads, messages and earlier texts that opened
+	Erased      *int     `json:"erased"` // those that nothing opens any more, as their authors wanted
+	Damage      []Damage `json:"damage"`
 }
 
-// Finding is one thing that is not as it should be.
-type Finding struct {
+// Damage is one thing that is not as it should be.
+type Damage struct {
 	Object string `json:"object"` // a key in the bucket; of records, the prefix of their partition
 	What   string `json:"what"`
 }
@@ -67,10 +67,10 @@ type verifier struct {
 // segment against its commits, indexes and counters against records; it opens every key
 // and every text. What is wrong is in the report; an error means that it could not look.
 func Verify(ctx context.Context, cfg Config, log *slog.Logger, progress func(done, total int64)) (report VerifyReport, err error) {
-	report.Damage = []Finding{}
+	report.Damage = []Damage{}
 	s, err := open(ctx, cfg, log)
 	if wrong(err) {
-		report.Damage = append(report.Damage, Finding{catalog.StoreKey, describe(catalog.StoreKey, err)})
+		report.Damage = append(report.Damage, Damage{catalog.StoreKey, describe(catalog.StoreKey, err)})
 		return report, nil
 	}
 	if err != nil {
@@ -136,7 +136,7 @@ func describe(key string, err error) string {
 
 // note adds a finding.
 func (v *verifier) note(object, format string, args ...any) {
-	v.report.Damage = append(v.report.Damage, Finding{object, fmt.Sprintf(format, args...)})
+	v.report.Damage = append(v.report.Damage, Damage{object, fmt.Sprintf(format, args...)})
 }
 
 // found notes what is wrong with an object; any other error is returned.
