@@ -1,5 +1,5 @@
-// Package seal closes texts under keys, and says what a closed text looks like: the
-// bytes in which a title, a slug, metadata or a message's body lies in a record.
+// Package seal closes texts under keys. A closed text is the bytes in which a title, a
+// slug, metadata or a message's body lies in a record.
 //
 // # Sealed texts
 //

@@ -1,4 +1,4 @@
-// Package telemetry counts, times and traces what a store does, and writes its log.
+// Package telemetry tells what a process does: by metrics, traces and its log.
 //
 // A Metrics has a registry of its own. Packages that are measured say what they want
 // to be told by in small interfaces of their own; the types here happen to fulfil them.

@@ -32,8 +32,8 @@ func NewExporter(ctx context.Context, to Collector) (sdktrace.SpanExporter, erro
 	return otlptrace.New(ctx, &otlpClient{Collector: to, client: &http.Client{}, pause: time.Second})
 }
 
-// otlpClient sends spans. (OpenTelemetry's own client of HTTP brings gRPC with it: 7 MB,
-// and a fifth of a process's start.)
+// otlpClient sends spans. (OpenTelemetry's own client of HTTP brings gRPC with it, which
+// makes the program larger and its start slower.)
 type otlpClient struct {
 	Collector
 	client *http.Client

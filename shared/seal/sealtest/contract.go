@@ -1,5 +1,5 @@
-// Package sealtest holds the contract of seal.Keeper as tests, and a Keeper that counts
-// its calls and fails on cue.
+// Package sealtest is for tests of and on Keepers: their contract as tests (Run), with
+// a Keeper that counts its calls and fails on cue.
 package sealtest
 
 import (
