@@ -27,7 +27,7 @@ const (
 )
 
 // What was measured on a bucket that is 25 ms away for a GET and 28 ms for a PUT, in
-// seconds (docs/benchmarks.md).
+// seconds. A test compares it with docs/benchmarks.md.
 const (
 	pageTime     = 0.0265
 	commitTime   = 0.0285
