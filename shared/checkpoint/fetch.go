@@ -54,7 +54,7 @@ type fetcher struct {
 	flights map[chunkID]*flight
 	gone    map[string]bool // tables, by id
 
-	gets, bytes, diskHits atomic.Int64
+	gets, bytes atomic.Int64 // ranged GETs of tables, retries included, and what they brought
 }
 
 // flight is a chunk on its way. Before done is closed, nobody reads data and err.
@@ -129,7 +129,6 @@ func (f *fetcher) land(t *Table, claims []claim, ahead bool) {
 	var runs [][]claim
 	for _, c := range claims {
 		if data := f.cache.fromDisk(c.id, c.size); data != nil {
-			f.diskHits.Add(1)
 			f.cache.meter.CacheHit()
 			f.finish(c, data, nil)
 			continue

@@ -132,25 +132,6 @@ func (f *FS) writeFile(name string, body []byte) error {
 	return errors.Join(err, file.Close())
 }
 
-// Gone reports whether any table was found gone.
-func (f *FS) Gone() bool {
-	f.fetch.mu.Lock()
-	defer f.fetch.mu.Unlock()
-	return len(f.fetch.gone) > 0
-}
-
-// Stats counts what an FS did since it was made.
-type Stats struct {
-	Gets     int64 // ranged GETs of tables, retries included
-	Bytes    int64 // that they brought
-	DiskHits int64 // chunks found in the cache directory
-}
-
-// Stats returns the counts so far.
-func (f *FS) Stats() Stats {
-	return Stats{f.fetch.gets.Load(), f.fetch.bytes.Load(), f.fetch.diskHits.Load()}
-}
-
 // set makes a name stand for a table, or for none if that is nil. The caller holds mu.
 func (f *FS) set(name string, table *Table) {
 	if table == nil {

@@ -41,18 +41,6 @@ func (f *FS) Prefetch(ctx context.Context, requests []Request) error {
 	return f.run(ctx, plan)
 }
 
-// TailChunks fetches what a reader needs of each file before it can find a data
-// block: index, filter, properties and footer. It is Prefetch otherwise.
-func (f *FS) TailChunks(ctx context.Context, names []string) error {
-	var plan []span
-	for _, name := range names {
-		if table := f.remote(name); table != nil {
-			plan = append(plan, table.tail())
-		}
-	}
-	return f.run(ctx, plan)
-}
-
 // RangeOptions bounds a PrefetchRange.
 type RangeOptions struct {
 	Reverse    bool // the range will be read from its end

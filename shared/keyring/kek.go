@@ -156,7 +156,7 @@ func (r *Keyring) makeKEK(ctx context.Context, v Version) error {
 func (r *Keyring) KEKs(ctx context.Context) ([]KEK, error) {
 	var keks []KEK
 	for after, more := "", true; more; {
-		page, err := r.o.Bucket.List(ctx, blob.ListOptions{Prefix: KEKPrefix, After: after})
+		page, err := r.o.Bucket.List(ctx, blob.ListOptions{Prefix: kekPrefix, After: after})
 		if err != nil {
 			return nil, fmt.Errorf("list KEKs: %w", err)
 		}

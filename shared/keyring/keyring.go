@@ -20,8 +20,8 @@ const (
 	// Age is how long after its record was read an unwrapped user key is used.
 	Age = 5 * time.Minute
 
-	// DefaultSize is how many unwrapped user keys a Keyring keeps.
-	DefaultSize = 16384
+	// defaultSize is how many unwrapped user keys a Keyring keeps.
+	defaultSize = 16384
 
 	// flightTime bounds what is done for many callers at once.
 	flightTime = 10 * time.Second
@@ -68,7 +68,7 @@ type Options struct {
 	Keeper seal.Keeper
 	Owners Owners
 	Now    func() time.Time
-	Size   int // of unwrapped user keys, 0 for DefaultSize
+	Size   int // of unwrapped user keys; 0 means 16384
 }
 
 // Keyring gets keys, makes them and keeps those it got for a while. Close it.
@@ -141,7 +141,7 @@ type Stats struct {
 // New returns a Keyring. It asks nobody for anything yet.
 func New(o Options) (*Keyring, error) {
 	if o.Size == 0 {
-		o.Size = DefaultSize
+		o.Size = defaultSize
 	}
 	r := &Keyring{o: o, keks: map[Version]*seal.Key{}, failed: map[Version]failure{}}
 	var err error

@@ -23,12 +23,12 @@ const MaxVersion Version = 99_999_999
 
 // Where keys lie in the bucket.
 const (
-	KEKPrefix  = "keys/kek/"
+	kekPrefix  = "keys/kek/"
 	UserPrefix = "keys/users/"
 )
 
 // KEKKey is the object of a KEK version.
-func KEKKey(v Version) string { return KEKPrefix + v.String() }
+func KEKKey(v Version) string { return kekPrefix + v.String() }
 
 // OwnerPrefix is where an owner's keys lie.
 func OwnerPrefix(owner chat.Digest) string { return fmt.Sprintf("%s%x/", UserPrefix, owner[:]) }
@@ -38,7 +38,7 @@ func UserKey(owner chat.Digest, id seal.KeyID) string { return OwnerPrefix(owner
 
 // parseKEKKey reads what KEKKey wrote.
 func parseKEKKey(key string) (Version, bool) {
-	digits, ok := strings.CutPrefix(key, KEKPrefix)
+	digits, ok := strings.CutPrefix(key, kekPrefix)
 	if !ok || len(digits) != 8 {
 		return 0, false
 	}
