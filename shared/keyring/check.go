@@ -26,7 +26,7 @@ func (r *Keyring) Check(ctx context.Context, current Version, found func(key str
 	for _, run := range []struct {
 		prefix string
 		look   func(ctx context.Context, key string) error
-	}{{KEKPrefix, c.kek}, {UserPrefix, c.user}} {
+	}{{kekPrefix, c.kek}, {UserPrefix, c.user}} {
 		for after, more := "", true; more; {
 			page, err := r.o.Bucket.List(ctx, blob.ListOptions{Prefix: run.prefix, After: after})
 			if err != nil {
