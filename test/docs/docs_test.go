@@ -126,6 +126,6 @@ func setting(t *testing.T) docs.Setting {
 			t.Fatal(err)
 		}
 	}
-	env := []string{"HOME=" + t.TempDir(), "PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "GO=true", "NO_COLOR=1"}
+	env := []string{"HOME=" + t.TempDir(), "PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "GO=true", "NO_COLOR=1", "TMPDIR=" + t.TempDir()}
 	return docs.Setting{Dir: dir, Scratch: t.TempDir(), Env: env}
 }
