@@ -97,7 +97,7 @@ func damageOf(r *app.VerifyReport) error {
 		exit:     exitDamage,
 		what:     "the store is damaged",
 		why:      errors.New(count(int64(len(r.Damage)), "finding") + ", the first in " + r.Damage[0].Object),
-		do:       "stop writing to it, keep a copy of the folder, and restore what is named above",
+		do:       "stop writing to it, keep what is there as it is, and put back what is named above from a copy of the store, or from the bucket's own versions if it keeps any",
 		reported: true,
 	}
 }
