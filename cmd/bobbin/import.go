@@ -52,7 +52,7 @@ that some lines did not go in.`,
 	}
 	app.AddFlags(cmd.Flags(), app.StoreOptions, app.KeyOptions, app.MakeOptions, app.TuningOptions)
 	remote(cmd, "admin-key")
-	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant of the owners, with --db; a server takes it from the key")
+	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant of the owners, with --db, in place of the one that a line names")
 	return cmd
 }
 

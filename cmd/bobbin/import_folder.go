@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func (f *folderImporter) putLine(ctx context.Context, line importLine) (lineResu
 	if err != nil {
 		return refused(line, err)
 	}
-	in.Owner.Tenant = f.tenant
+	in.Owner.Tenant = cmp.Or(f.tenant, in.Owner.Tenant)
 	var added int
 	err = again(ctx, func() error {
 		result, err := f.store.Service().Import(ctx, "import", in)

@@ -49,6 +49,7 @@ func appendThread(b []byte, t chat.OpenThread, messages []chat.OpenMessage) []by
 	w := writer{append(b, '{')}
 	w.text("id", threadID(t.Thread))
 	w.text("author", t.Owner.User)
+	w.optionalText("tenant", t.Owner.Tenant)
 	w.text("title", t.Title)
 	w.int("created_ts", t.Created)
 	w.members(t.Members)

@@ -78,6 +78,7 @@ func equal(t *testing.T, got, want []byte) {
 func TestRoundTrip(t *testing.T) {
 	for name, line := range map[string]string{
 		"small":  `{"thread":{"id":"a","author":"u1","title":"x","created_ts":1},"messages":[]}`,
+		"tenant": `{"thread":{"id":"a","author":"u1","tenant":"acme","title":"x","created_ts":1},"messages":[]}`,
 		"member": `{"thread":{"id":"a","author":"u1","title":"x","created_ts":1,"members":["u2","u3"]},"messages":[]}`,
 		"roles":  `{"thread":{"id":"a","author":"u1","title":"x","created_ts":1,"members":{"u2":"writer","u3":"reader","u4":"owner"}},"messages":[]}`,
 		"thread": `{"thread":{"id":"a","author":"u1","title":"<b>&\" é\u0001","created_ts":1,"slug":"s","status":"archived","metadata":{"n":1.50},"updated_ts":9,"deleted":10,"expires_at":11},"messages":[]}`,
@@ -217,6 +218,7 @@ func TestDamaged(t *testing.T) {
 		{"no title", thread(`"id":"a","author":"u","created_ts":1`), "thread: title is missing"},
 		{"no author", thread(`"id":"a","title":"x","created_ts":1`), "thread: author is missing"},
 		{"long author", thread(`"id":"a","title":"x","created_ts":1,"author":"` + strings.Repeat("u", 129) + `"`), "thread: author is longer than 128 bytes"},
+		{"long tenant", thread(ok + `,"tenant":"` + strings.Repeat("t", 129) + `"`), "thread: tenant is longer than 128 bytes"},
 		{"no time", thread(`"id":"a","author":"u","title":"x"`), "thread: created_ts is missing"},
 		{"early", thread(ok + `,"updated_ts":-1`), "thread: a time is before 1970"},
 		{"id", thread(`"id":"a b","author":"u","title":"x","created_ts":1`), `thread: id "a b" is not 1 to 128 characters`},

@@ -9,6 +9,7 @@
 //
 //	id          1 to 128 of A-Za-z0-9._~@-; else made from "key", else from the line
 //	author      the owner's user id
+//	tenant      the owner's tenant; none if absent. A server takes the key's instead
 //	title       a non-empty string
 //	created_ts
 //	members     a list of user ids, all writers, or {user: reader|writer|owner}; none if absent

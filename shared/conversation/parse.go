@@ -23,6 +23,7 @@ type threadLine struct {
 	ID       string          `json:"id"`
 	Key      string          `json:"key"`
 	Author   string          `json:"author"`
+	Tenant   string          `json:"tenant"`
 	Title    string          `json:"title"`
 	Created  int64           `json:"created_ts"`
 	Updated  int64           `json:"updated_ts"`
@@ -55,8 +56,8 @@ type messageLine struct {
 	Revision uint32          `json:"revision"`
 }
 
-// Parse reads one line. The owner's tenant is the caller's to set. An error is a
-// *chat.Error that says where the line is damaged. The result does not alias b.
+// Parse reads one line. Whether the tenant that it names may be believed is the caller's
+// to say. An error is a *chat.Error that says where the line is damaged. The result does not alias b.
 func Parse(b []byte) (chat.Conversation, error) {
 	b = bytes.TrimSpace(b)
 	if !utf8.Valid(b) {
@@ -103,7 +104,7 @@ func newest(messages []chat.Past) int64 {
 
 func (in *threadLine) read(line []byte) (chat.Conversation, error) {
 	out := chat.Conversation{
-		Owner:   chat.Owner{User: in.Author},
+		Owner:   chat.Owner{Tenant: in.Tenant, User: in.Author},
 		Title:   in.Title,
 		Slug:    in.Slug,
 		Created: in.Created,
@@ -118,6 +119,9 @@ func (in *threadLine) read(line []byte) (chat.Conversation, error) {
 	}
 	if err := checkTimes(in.Created, in.Updated, in.Expires); err != nil {
 		return out, err
+	}
+	if len(in.Tenant) > chat.MaxUserID {
+		return out, fmt.Errorf("tenant is longer than %d bytes", chat.MaxUserID)
 	}
 	switch in.Status {
 	case "", "open":
