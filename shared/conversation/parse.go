@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -68,7 +70,7 @@ func Parse(b []byte) (chat.Conversation, error) {
 	}
 	var in line
 	if err := json.Unmarshal(b, &in); err != nil {
-		return chat.Conversation{}, damaged(strings.TrimPrefix(err.Error(), "json: "))
+		return chat.Conversation{}, damaged(wrong(b, err))
 	}
 	if in.Thread == nil {
 		return chat.Conversation{}, damaged("thread is missing")
@@ -85,6 +87,46 @@ func Parse(b []byte) (chat.Conversation, error) {
 		out.Deleted = max(out.Updated, out.Created, newest(out.Messages))
 	}
 	return out, nil
+}
+
+// wrong says why a line could not be decoded: which field has the wrong type, or where
+// the JSON is no JSON.
+func wrong(line []byte, err error) string {
+	var of *json.UnmarshalTypeError
+	if !errors.As(err, &of) {
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	field := of.Field
+	if name, ok := strings.CutPrefix(field, "messages"); ok && of.Type.Kind() != reflect.Slice {
+		field = fmt.Sprintf("messages[%d]%s", wrongMessage(line), name)
+	}
+	return field + ": must be " + wanted(of.Type)
+}
+
+// wrongMessage is the first message of a line that has a field of the wrong type.
+func wrongMessage(line []byte) int {
+	var in struct{ Messages []json.RawMessage }
+	if json.Unmarshal(line, &in) != nil {
+		return 0
+	}
+	return slices.IndexFunc(in.Messages, func(m json.RawMessage) bool { return json.Unmarshal(m, new(messageLine)) != nil })
+}
+
+// wanted is what JSON calls a value of a type.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Uint32:
+		return "an integer from 0 to 4294967295"
+	case reflect.Int64:
+		return "an integer"
+	}
+	return "an object"
 }
 
 func damaged(what string) *chat.Error {
