@@ -443,12 +443,38 @@ func readS3(c *Config, s string) error {
 }
 
 func readDuration(into *time.Duration, s string, least, most time.Duration) error {
-	d, err := time.ParseDuration(s)
+	d, err := parseDuration(s)
 	if err != nil || d < least || d > most {
-		return fmt.Errorf("want a duration from %s to %s, like 90s or 24h", least, most)
+		return fmt.Errorf("want a duration from %s to %s, like 90s, 24h or 7d", showDuration(least), showDuration(most))
 	}
 	*into = d
 	return nil
+}
+
+const day = 24 * time.Hour
+
+// parseDuration reads a duration as Go writes it, or a number of whole days: 7d.
+func parseDuration(s string) (time.Duration, error) {
+	number, ok := strings.CutSuffix(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	days, err := strconv.ParseUint(number, 10, 16)
+	return time.Duration(days) * day, err
+}
+
+// showDuration writes a duration in days where they are whole, and else without units at
+// its end that are zero.
+func showDuration(d time.Duration) string {
+	switch {
+	case d >= day && d%day == 0:
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	case d >= time.Hour && d%time.Hour == 0:
+		return strings.TrimSuffix(d.String(), "0m0s")
+	case d >= time.Minute && d%time.Minute == 0:
+		return strings.TrimSuffix(d.String(), "0s")
+	}
+	return d.String()
 }
 
 func readAddr(into *string, s string) error {
