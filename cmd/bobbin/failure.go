@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,6 +110,7 @@ func advise(err error, known string) (exit int, do string) {
 		{app.Damaged(err), exitDamage, "run bobbin verify to see what is damaged"},
 		{cannotListen(err) && errors.Is(err, fs.ErrPermission), exitDenied, "choose a port above 1023 with --addr, or run it as a user who may have this one"},
 		{cannotListen(err), exitFailed, "choose another address with --addr; port 0 takes a free one"},
+		{errors.Is(err, app.ErrNoCredentials), exitDenied, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"},
 		{errors.Is(err, blob.ErrDenied), exitDenied, "run it as the user who owns the store"},
 		{errors.Is(err, fs.ErrPermission), exitDenied, "run it as a user who may read and write there"},
 		{errors.Is(err, fs.ErrNotExist), exitFailed, "check the path"},
@@ -118,6 +120,7 @@ func advise(err error, known string) (exit int, do string) {
 		{errors.Is(err, blob.ErrNotStored), exitFailed, "check that the disk has room and can be written"},
 		{chat.KindOf(err) == chat.Busy, exitBusy, "try again in a moment"},
 		{chat.KindOf(err) == chat.Unknown, exitUnknown, "look at the store before you repeat it"},
+		{errors.As(err, new(x509.UnknownAuthorityError)), exitUnreachable, "name the server's certificate authority in SSL_CERT_FILE, if it is one of your own"},
 		{unreachable(err), exitUnreachable, "check the address, and that the server runs"},
 	} {
 		if a.is {

@@ -41,8 +41,12 @@ func oneFile(_ *cobra.Command, args []string) error {
 	return usage("it takes one FILE, or - for stdin, and got %d", len(args))
 }
 
-// flagError says what is wrong with a flag.
-func flagError(_ *cobra.Command, err error) error {
+// flagError says what is wrong with a flag. Where a command was misspelt before it, the
+// flag is not to blame.
+func flagError(cmd *cobra.Command, err error) error {
+	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
 	var unknown *pflag.NotExistError
 	var bare *pflag.ValueRequiredError
 	var invalid *pflag.InvalidValueError

@@ -3,11 +3,13 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/blob/fileblob"
@@ -35,18 +37,21 @@ func openBucket(ctx context.Context, cfg Config) (blob.Bucket, func() error, err
 // for over its network.
 const finding = 10 * time.Second
 
+// ErrNoCredentials: nothing says as whom to reach S3.
+var ErrNoCredentials = errors.New("no AWS credentials were found")
+
 // openS3 reaches S3 as every AWS tool does: region and credentials come from the
 // environment, the shared configuration files or the machine's own role.
 func openS3(ctx context.Context, cfg Config) (*s3blob.Bucket, error) {
 	ctx, cancel := context.WithTimeout(ctx, finding)
 	defer cancel()
-	aws, err := config.LoadDefaultConfig(ctx)
+	aws, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{})) // it talks to standard error
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
 	}
 	aws.Region = cmp.Or(aws.Region, defaultRegion)
 	if _, err := aws.Credentials.Retrieve(ctx); err != nil {
-		return nil, fmt.Errorf("find AWS credentials: %w: %w", blob.ErrDenied, err)
+		return nil, fmt.Errorf("%w: %w", ErrNoCredentials, err)
 	}
 	name, prefix, _ := strings.Cut(strings.TrimPrefix(cfg.Bucket, s3Scheme), "/")
 	return s3blob.Open(aws, s3blob.Options{Bucket: name, Prefix: prefix, Endpoint: cfg.S3Endpoint, PathStyle: cfg.S3Path}), nil

@@ -120,13 +120,16 @@ func readKeyFile(path string) (Keys, error) {
 	}
 	var k Keys
 	if err := json.Unmarshal(b, &k); err != nil {
-		return Keys{}, fmt.Errorf("read keys: %s: %w", path, err)
+		return Keys{}, fmt.Errorf("read keys: %s: %w; %s", path, err, newKeysCost)
 	}
 	if k.Backend == "" || k.Frontend == "" || k.Admin == "" || k.Signing == "" {
-		return Keys{}, fmt.Errorf("read keys: %s: a key is missing; remove the file to have new ones made", path)
+		return Keys{}, fmt.Errorf("read keys: %s: a key is missing; %s", path, newKeysCost)
 	}
 	return k, nil
 }
+
+// newKeysCost says what the way out of a broken file of keys costs.
+const newKeysCost = "put it back from a copy, or remove it to have new keys made: those of before are then refused, and users whom they signed are logged out"
 
 // access is who may call a store with this configuration.
 func access(cfg *Config) *httpapi.Access {

@@ -516,7 +516,7 @@ func findForeign(dir string) error {
 		}
 	}
 	if foreign != "" {
-		return fmt.Errorf("%s: found %s: %w", dir, foreign, ErrForeignFolder)
+		return fmt.Errorf("%s: %w, %s for one", dir, ErrForeignFolder, foreign)
 	}
 	return nil
 }
