@@ -28,8 +28,15 @@ func (c *console) logger() *slog.Logger {
 func remote(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().String("url", "", "address of the server, like http://127.0.0.1:8080")
 	for _, key := range keys {
-		cmd.Flags().String(key, "", "an API key of the server for this role")
+		cmd.Flags().String(key, "", "an API key of the server for "+keyOf[key])
 	}
+}
+
+// keyOf says whose key a flag takes.
+var keyOf = map[string]string{
+	"backend-key":  "a back end",
+	"frontend-key": "a front end",
+	"admin-key":    "an operator",
 }
 
 // fromFlags reads flags, each from the command line or else from the environment. The

@@ -75,7 +75,12 @@ func (c *console) writeExport(out string, export func(io.Writer) error) error {
 	if out == "-" {
 		return buffered(c.out, export)
 	}
-	if _, err := os.Stat(out); err == nil && !c.yes {
+	info, err := os.Stat(out)
+	switch {
+	case err == nil && info.IsDir():
+		return &failure{exit: exitFailed, what: "cannot export to " + out, why: errors.New("it is a folder"),
+			do: "name a file in it"}
+	case err == nil && !c.yes:
 		return &failure{exit: exitRefused, what: "cannot export to " + out, why: errors.New("the file is there already"),
 			do: "choose another name, or overwrite it with --yes"}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -26,13 +27,28 @@ func readText(path string, file io.Reader) (io.Reader, error) {
 		if strings.HasSuffix(path, ".gz") {
 			return nil, errors.New("by its name it is compressed with gzip, and it is not")
 		}
-		return text, nil
+		start, err := text.Peek(text.Buffered())
+		if err == nil && binary(start) {
+			err = errors.New("it is neither NDJSON nor gzip")
+		}
+		return text, err
 	}
 	z, err := gzip.NewReader(text)
 	if err != nil {
 		return nil, &gzipError{err: err}
 	}
 	return &inflater{gzip: z}, nil
+}
+
+// binary reports whether a file that begins so is no text. A first line that looks like
+// a conversation is one, whatever is in it.
+func binary(start []byte) bool {
+	start = bytes.TrimLeft(start, " \t\r\n")
+	if len(start) == 0 || start[0] == '{' {
+		return false
+	}
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	return bytes.ContainsFunc(line, func(r rune) bool { return r == utf8.RuneError || r < ' ' && r != '\t' && r != '\r' })
 }
 
 // openFile opens a file, or stdin for "-". The size is -1 when nobody knows it.

@@ -230,5 +230,5 @@ func (s *smoke) failure() error {
 			break
 		}
 	}
-	return &failure{what: "the server did not hold at \"" + last.Step + "\"", why: s.failed, reported: true}
+	return &failure{what: "the server failed at \"" + last.Step + "\"", why: s.failed, reported: true}
 }
