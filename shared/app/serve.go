@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -142,6 +143,9 @@ func debugHandler() http.Handler {
 	mux.HandleFunc("GET /admin/debug/pprof/", func(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/admin", http.HandlerFunc(pprof.Index)).ServeHTTP(w, r)
 	})
+	mux.HandleFunc("GET /admin/debug/pprof/{$}", func(w http.ResponseWriter, r *http.Request) {
+		http.StripPrefix("/admin", http.HandlerFunc(pprof.Index)).ServeHTTP(profileList{w}, r)
+	})
 	mux.HandleFunc("GET /admin/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /admin/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /admin/debug/pprof/trace", pprof.Trace)
@@ -149,6 +153,22 @@ func debugHandler() http.Handler {
 		answerError(w, http.StatusNotFound, "not found", "not_found")
 	})
 	return mux
+}
+
+// profileList is the list of profiles, a row each, without the row of the command line.
+type profileList struct{ http.ResponseWriter }
+
+// Write writes the list, which comes whole.
+func (l profileList) Write(page []byte) (int, error) {
+	for row := range bytes.Lines(page) {
+		if bytes.Contains(row, []byte("cmdline")) {
+			continue
+		}
+		if _, err := l.ResponseWriter.Write(row); err != nil {
+			return 0, err
+		}
+	}
+	return len(page), nil
 }
 
 func answerError(w http.ResponseWriter, status int, text, code string) {

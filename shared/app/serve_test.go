@@ -78,6 +78,24 @@ func (s served) call(t *testing.T, method, path, body string, header ...string) 
 	return resp.StatusCode, resp.Header, string(b)
 }
 
+// The API is described as the release that the binary says it is.
+func TestDescriptionNamesTheRelease(t *testing.T) {
+	s := serve(t)
+	want := "\n  version: " + app.Version + "\n"
+	if _, _, text := s.call(t, "GET", "/openapi.yaml", ""); !strings.Contains(text, want) {
+		t.Errorf("/openapi.yaml says %s, want%s", regexp.MustCompile(`(?m)^  version: .*$`).FindString(text), want)
+	}
+}
+
+// The command line may hold keys: the list of profiles does not lead there.
+func TestProfilesAreListedWithoutTheCommandLine(t *testing.T) {
+	s := serve(t)
+	_, _, text := s.call(t, "GET", "/admin/debug/pprof/", "", "X-API-Key", s.Keys.Admin)
+	if !strings.Contains(text, "<a href='goroutine?debug=1'>") || strings.Contains(text, "cmdline") {
+		t.Errorf("the list of profiles is\n%s", text)
+	}
+}
+
 // covers: admin-10
 func TestAdminRoutes(t *testing.T) {
 	s := serve(t)
