@@ -31,6 +31,10 @@ func everything(t *testing.T) *telemetry.Metrics {
 	m.CacheMiss()
 	m.KeeperCall("unwrap", errors.New("no"))
 	m.ReplicaOpened()
+	m.Purged(1, 1)
+	m.PurgePassed(nil)
+	m.JobStarted("purge")
+	m.JobStopped("purge", "done")
 	telemetry.Bucket(folder{}, m, nil).Get(t.Context(), "k")
 	return m
 }
@@ -130,7 +134,7 @@ func TestMetricsHaveUnitsAndHelp(t *testing.T) {
 // TestLabelsAreBounded wants no label but those whose values the program itself knows.
 func TestLabelsAreBounded(t *testing.T) {
 	bounded := map[string]bool{"route": true, "status": true, "partition": true, "operation": true, "outcome": true, "le": true,
-		"version": true, "commit": true, "go": true, "quantile": true}
+		"version": true, "commit": true, "go": true, "quantile": true, "kind": true, "what": true}
 	for name, m := range shown(t) {
 		for label := range m.labels {
 			if strings.HasPrefix(name, "bobbin_") && !bounded[label] {
