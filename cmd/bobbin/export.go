@@ -41,7 +41,10 @@ and the time of their deletion, so that an import has what the store had;
 			if err != nil {
 				return err
 			}
-			if opts.Tenant != "" && opts.User == "" {
+			switch given := cmd.Flags().Changed("user"); {
+			case given && opts.User == "":
+				return usage("--user %q: want the id of a user", opts.User)
+			case !given && opts.Tenant != "":
 				return usage("--tenant goes with --user")
 			}
 			lines := 0
