@@ -52,7 +52,6 @@ var (
 	errMessageUpdatePayload = invalidPayload("invalid message update payload")
 	errSignPayload          = invalidPayload("invalid JSON payload")
 	errImportPayload        = invalidPayload("invalid import payload")
-	errJobPayload           = invalidPayload("invalid job payload")
 )
 
 func invalidPayload(text string) *chat.Error {

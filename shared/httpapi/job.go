@@ -56,7 +56,7 @@ func (a *API) startJob(x *exchange) error {
 
 // jobRequest is the body, a JSON object or nothing. It outlives the request.
 func (x *exchange) jobRequest() (json.RawMessage, error) {
-	body, err := x.read(x.api.MaxBody, errJobPayload)
+	body, err := x.read(x.api.MaxBody, job.ErrPayload)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (x *exchange) jobRequest() (json.RawMessage, error) {
 		return nil, nil
 	}
 	if !utf8.Valid(body) || !isObject(body) || !json.Valid(body) {
-		return nil, errJobPayload
+		return nil, job.ErrPayload
 	}
 	return bytes.Clone(body), nil
 }

@@ -103,6 +103,7 @@ func (o *Options) fill() {
 // The answers of a runner. Texts are part of the HTTP contract.
 var (
 	ErrUnknownKind = &chat.Error{Kind: chat.NotFound, Code: "not_found", Text: "not found"}
+	ErrPayload     = &chat.Error{Kind: chat.Invalid, Code: "invalid_payload", Text: "invalid job payload"}
 	ErrNotFound    = &chat.Error{Kind: chat.NotFound, Code: "job_not_found", Text: "job not found"}
 )
 

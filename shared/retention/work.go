@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/shared/job"
@@ -21,9 +22,19 @@ var errRequest = &chat.Error{
 	Kind: chat.Invalid, Code: "validation_failed", Text: "validation errors: dry_run: must be true or false",
 }
 
+// parse is strict: a dry run that was asked for by another name is no purge.
 func parse(body json.RawMessage) (r request, err error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return r, nil
+	}
+	var fields map[string]json.RawMessage // whose names are exact, unlike those of a struct
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return r, job.ErrPayload.Because(err)
+	}
+	for name := range fields {
+		if name != "dry_run" {
+			return r, job.ErrPayload.Because(fmt.Errorf("unknown field %q", name))
+		}
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, errRequest.Because(err)
