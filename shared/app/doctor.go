@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/bobbindb/bobbin/shared/blob"
 	"github.com/bobbindb/bobbin/shared/blob/fileblob"
+	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/doctor"
 )
 
@@ -36,8 +38,12 @@ func Doctor(ctx context.Context, cfg Config) (doctor.Report, error) {
 	if err != nil {
 		return doctor.Report{}, fmt.Errorf("look at the folder: %w", err)
 	}
+	own, err := isOwn(dir)
+	if err != nil {
+		return doctor.Report{}, err
+	}
 	tried, err := tryFolder(ctx, dir, false)
-	checks := append(doctor.Volume(ctx, dir), tried...)
+	checks := append(doctor.Volume(ctx, dir, own), tried...)
 	if err != nil {
 		checks = append(checks, doctor.Finding{
 			Check: "scratch folder", Verdict: doctor.Failed, Seen: err.Error(), Err: err,
@@ -45,6 +51,15 @@ func Doctor(ctx context.Context, cfg Config) (doctor.Report, error) {
 		})
 	}
 	return doctor.NewReport(cfg.Bucket, checks), ctx.Err()
+}
+
+// isOwn reports whether a folder holds a store, or nothing: then it is the store's own.
+func isOwn(dir string) (bool, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, fmt.Errorf("look into the folder: %w", err)
+	}
+	return len(entries) == 0 || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == catalog.StoreKey }), nil
 }
 
 // checkPromises refuses a bucket that would lose commits. It is cheap, and asked once,

@@ -83,12 +83,13 @@ const (
 	leastInodes, fewInodes = 1000, 20_000
 )
 
-// Volume checks where a folder lies, without writing there.
-func Volume(ctx context.Context, dir string) []Finding {
+// Volume checks where a folder lies, without writing there. It advises to change the
+// folder only where that is the store's own.
+func Volume(ctx context.Context, dir string, own bool) []Finding {
 	return run(ctx, []check{
 		{"file system", false, "mount it for writing, on a local disk", func(context.Context) (Finding, error) { return fileSystem(dir) }},
 		{"room", false, "make room on the disk", func(context.Context) (Finding, error) { return room(dir) }},
-		{"owner and mode", false, "check --db", func(context.Context) (Finding, error) { return ownerAndMode(dir) }},
+		{"owner and mode", false, "check --db", func(context.Context) (Finding, error) { return ownerAndMode(dir, own) }},
 		{"one file system", false, "keep the whole folder on one file system", func(context.Context) (Finding, error) { return oneDevice(dir) }},
 	})
 }
@@ -175,20 +176,32 @@ func (v *volume) room() (Finding, error) {
 	return ok("%s are free", seen), nil
 }
 
+// elsewhere is the advice about a folder that is not the store's to change.
+const elsewhere = "keep the store in a folder of its own, which only its user may write to"
+
 // ownerAndMode looks at who else may take away what is stored. (Nobody else may read it:
 // objects are made for their owner only.)
-func ownerAndMode(dir string) (Finding, error) {
+func ownerAndMode(dir string, own bool) (Finding, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return Finding{}, fmt.Errorf("look at the folder: %w", err)
 	}
-	if uid, known := ownerOf(info); known && uid != os.Geteuid() {
+	mode := info.Mode().Perm()
+	uid, known := ownerOf(info)
+	foreign := known && uid != os.Geteuid()
+	switch {
+	case foreign && own:
 		return warn("run every process of a store as the user who owns it", "the folder is user %d's, and this is user %d", uid, os.Geteuid()), nil
+	case foreign:
+		return warn(elsewhere, "the folder is user %d's, and this is user %d", uid, os.Geteuid()), nil
+	case mode&0o022 == 0:
+		return ok("mode %04o, this user's own", mode), nil
+	case info.Mode()&fs.ModeSticky != 0:
+		return ok("mode 1%03o, this user's own: others may only remove what is theirs", mode), nil
+	case own:
+		return warn("chmod 700 "+dir, "mode %04o: other users of this machine may remove what is stored", mode), nil
 	}
-	if info.Mode().Perm()&0o022 != 0 {
-		return warn("chmod 700 "+dir, "mode %04o: other users of this machine may remove what is stored", info.Mode().Perm()), nil
-	}
-	return ok("mode %04o, this user's own", info.Mode().Perm()), nil
+	return warn(elsewhere, "mode %04o: other users of this machine may remove what is stored", mode), nil
 }
 
 // oneDevice wants the folders of a store on one file system: links do not leave it.

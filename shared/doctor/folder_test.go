@@ -21,7 +21,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range append(Volume(t.Context(), dir), Files(t.Context(), filepath.Join(dir, "scratch"))...) {
+	for _, f := range append(Volume(t.Context(), dir, true), Files(t.Context(), filepath.Join(dir, "scratch"))...) {
 		if f.Verdict == Failed || f.Seen == "" {
 			t.Errorf("%s: %s, %s", f.Check, f.Verdict, f.Seen)
 		}
@@ -77,14 +77,28 @@ func TestRoom(t *testing.T) {
 }
 
 func TestMode(t *testing.T) {
-	dir := t.TempDir()
-	for mode, want := range map[os.FileMode]Verdict{0o700: OK, 0o755: OK, 0o770: Warning, 0o777: Warning} {
-		if err := os.Chmod(dir, mode); err != nil {
+	for name, c := range map[string]struct {
+		mode       os.FileMode
+		own        bool
+		want       Verdict
+		wantAdvice string
+	}{
+		"a store's own":                    {0o700, true, OK, ""},
+		"others may read it":               {0o755, true, OK, ""},
+		"its group may write":              {0o770, true, Warning, "chmod 700 "},
+		"everybody may write":              {0o777, true, Warning, "chmod 700 "},
+		"everybody, but each his own":      {0o777 | os.ModeSticky, true, OK, ""},
+		"a folder of others":               {0o777, false, Warning, "keep the store in a folder of its own"},
+		"one like /tmp":                    {0o777 | os.ModeSticky, false, OK, ""},
+		"a folder of others, well guarded": {0o755, false, OK, ""},
+	} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		f, err := ownerAndMode(dir)
-		if got := verdictOf(f, err); got != want {
-			t.Errorf("mode %o: %s, want %s", mode, got, want)
+		f, err := ownerAndMode(dir, c.own)
+		if got := verdictOf(f, err); got != c.want || !strings.HasPrefix(f.Advice, c.wantAdvice) || c.want == OK && f.Advice != "" {
+			t.Errorf("%s: ownerAndMode() = %s, %q, want %s, %q", name, got, f.Advice, c.want, c.wantAdvice)
 		}
 	}
 }
@@ -100,7 +114,7 @@ func TestFileTimes(t *testing.T) {
 
 func TestScratchThatIsGone(t *testing.T) {
 	gone := filepath.Join(t.TempDir(), "gone")
-	for _, f := range append(Volume(t.Context(), gone), Files(t.Context(), gone)...) {
+	for _, f := range append(Volume(t.Context(), gone, true), Files(t.Context(), gone)...) {
 		if f.Verdict != Failed || !errors.Is(f.Err, os.ErrNotExist) || strings.TrimSpace(f.Seen) == "" {
 			t.Errorf("%s: %s, %v, want failed", f.Check, f.Verdict, f.Err)
 		}
