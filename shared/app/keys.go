@@ -29,25 +29,25 @@ type Keys struct {
 const keysName = ".keys.json"
 
 // loadKeys gives the configuration a key of every kind that the operator brought none
-// for, made now or by an earlier start. It returns those.
-func loadKeys(cfg *Config) (Keys, error) {
+// for, made now or by an earlier start. It returns those, and whether they were made now.
+func loadKeys(cfg *Config, log *slog.Logger) (used Keys, made bool, err error) {
 	if len(cfg.BackendKeys) > 0 && len(cfg.FrontendKeys) > 0 && len(cfg.AdminKeys) > 0 && len(cfg.SigningKeys) > 0 {
-		return Keys{}, nil
+		return Keys{}, false, nil
 	}
 	dir := cfg.folder()
 	if dir == "" {
-		return Keys{}, errors.New("a store that is no folder keeps no keys: give --backend-keys, --frontend-keys, --admin-keys and --signing-keys")
+		return Keys{}, false, errors.New("a store that is no folder keeps no keys: give --backend-keys, --frontend-keys, --admin-keys and --signing-keys")
 	}
 	path := filepath.Join(dir, keysName)
-	kept, err := readOrMakeKeys(path)
+	kept, made, err := readOrMakeKeys(path)
 	if err != nil {
-		return Keys{}, err
+		return Keys{}, false, err
 	}
 	// No key is shown before its file is sure to outlive a crash.
 	if err := keyfile.Settle(path); err != nil {
-		return Keys{}, fmt.Errorf("keep keys: %w", err)
+		return Keys{}, false, fmt.Errorf("keep keys: %w", err)
 	}
-	var used Keys
+	warnOfOpenKeys(path, log)
 	for _, kind := range []struct {
 		given *[]string
 		kept  string
@@ -62,7 +62,16 @@ func loadKeys(cfg *Config) (Keys, error) {
 			*kind.given, *kind.used = []string{kind.kept}, kind.kept
 		}
 	}
-	return used, nil
+	return used, made, nil
+}
+
+// warnOfOpenKeys says that others may read the keys. They are used all the same: what
+// mounts a volume for a group opens every file in it.
+func warnOfOpenKeys(path string, log *slog.Logger) {
+	if info, err := os.Stat(path); err == nil && isExposed(info.Mode()) {
+		log.Warn("the keys can be read by others: make the file mode 0600, and think about who read it",
+			"file", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+	}
 }
 
 // shortKey is the length in bytes below which a key can be guessed: 16 random bytes, or
@@ -89,25 +98,27 @@ func warnOfShortKeys(cfg *Config, log *slog.Logger) {
 	}
 }
 
-func readOrMakeKeys(path string) (Keys, error) {
-	keys, err := readKeyFile(path)
+func readOrMakeKeys(path string) (keys Keys, made bool, err error) {
+	keys, err = readKeyFile(path)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return keys, err
+		return keys, false, err
 	}
-	made := Keys{
+	fresh := Keys{
 		Backend:  newKey("bk"),
 		Frontend: newKey("fk"),
 		Admin:    newKey("ak"),
 		Signing:  newKey("sk"),
 	}
-	b, err := json.MarshalIndent(made, "", "  ")
+	b, err := json.MarshalIndent(fresh, "", "  ")
 	if err != nil {
-		return Keys{}, fmt.Errorf("keep keys: %w", err)
+		return Keys{}, false, fmt.Errorf("keep keys: %w", err)
 	}
-	if err := keyfile.Create(path, append(b, '\n')); err != nil && !errors.Is(err, fs.ErrExist) {
-		return Keys{}, fmt.Errorf("keep keys: %w", err)
+	err = keyfile.Create(path, append(b, '\n'))
+	if made = err == nil; err != nil && !errors.Is(err, fs.ErrExist) {
+		return Keys{}, false, fmt.Errorf("keep keys: %w", err)
 	}
-	return readKeyFile(path) // of several first starts at once, one made them
+	keys, err = readKeyFile(path) // of several first starts at once, one made them
+	return keys, made, err
 }
 
 // newKey is a random key of 130 bits; the prefix tells a reader what it is for.

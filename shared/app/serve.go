@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type Server struct {
 	Keys       Keys
 	Created    bool // the store was made now
 
+	fresh   bool // the keys were made now
 	store   *Store
 	servers []*http.Server
 	failed  chan error
@@ -72,7 +74,7 @@ func prepare(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error
 	if err != nil {
 		return nil, err
 	}
-	keys, err := loadKeys(cfg)
+	keys, fresh, err := loadKeys(cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +82,7 @@ func prepare(ctx context.Context, cfg *Config, log *slog.Logger) (*Server, error
 	if err != nil {
 		return nil, err
 	}
-	return &Server{Keys: keys, Created: created, store: store, drain: cfg.Drain}, nil
+	return &Server{Keys: keys, Created: created, fresh: fresh, store: store, drain: cfg.Drain}, nil
 }
 
 // listen listens on every address that is not empty.
@@ -275,7 +277,8 @@ func (s *Server) announce(cfg Config, out ServeOutput) error {
 }
 
 // welcome is what a person reads at the start: where the store is, and three requests
-// to paste.
+// to paste. It shows a key at the start that made it, and never again: what a process
+// prints at every start is kept by whoever keeps logs.
 func (s *Server) welcome(cfg Config) string {
 	var b strings.Builder
 	did := "opened"
@@ -287,17 +290,22 @@ func (s *Server) welcome(cfg Config) string {
 	if s.MetricsURL != "" {
 		fmt.Fprintf(&b, "metrics on %s\n", s.MetricsURL)
 	}
-	key := s.Keys.Backend
-	if key == "" {
-		key = "<a backend key>"
-	}
-	call := fmt.Sprintf("  curl -s -H 'Authorization: Bearer %s' -H 'X-User-ID: ada' %s/frontend/v1/threads", key, s.URL)
 	fmt.Fprintf(&b, "\nCreate a thread, post to it, read it:\n\n")
+	key, path := "$KEY", filepath.Join(cfg.folder(), keysName)
+	switch {
+	case s.Keys.Backend == "":
+		fmt.Fprintf(&b, "  KEY=<a backend key of yours>\n")
+	case s.fresh:
+		key = s.Keys.Backend
+	default:
+		fmt.Fprintf(&b, "  KEY=$(grep -o 'bk_[a-z0-9]*' '%s')\n", strings.ReplaceAll(path, "'", `'\''`))
+	}
+	call := fmt.Sprintf(`  curl -s -H "Authorization: Bearer %s" -H 'X-User-ID: ada' %s/frontend/v1/threads`, key, s.URL)
 	fmt.Fprintf(&b, "%s -d '{\"id\":\"hello\",\"title\":\"Hello\"}'\n", call)
 	fmt.Fprintf(&b, "%s/id:hello/messages -d '{\"body\":{\"text\":\"Hi there\"}}'\n", call)
 	fmt.Fprintf(&b, "%s/id:hello/messages\n\n", call)
 	if s.Keys != (Keys{}) {
-		fmt.Fprintf(&b, "The keys are in %s/%s; --quiet leaves this text out.\n\n", cfg.folder(), keysName)
+		fmt.Fprintf(&b, "The keys are in %s; --quiet leaves this text out.\n\n", path)
 	}
 	return b.String()
 }

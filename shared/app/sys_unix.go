@@ -4,6 +4,7 @@ package app
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -13,11 +14,11 @@ func tryLock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_
 
 // freeBytes is how much room a file system has left for this process.
 func freeBytes(dir string) (int64, error) {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
+	var volume syscall.Statfs_t
+	if err := syscall.Statfs(dir, &volume); err != nil {
 		return 0, fmt.Errorf("look for room: %w", err)
 	}
-	return int64(fs.Bavail) * int64(fs.Bsize), nil
+	return int64(volume.Bavail) * int64(volume.Bsize), nil
 }
 
 // maxOpenFiles is how many files this process may have open.
@@ -28,3 +29,6 @@ func maxOpenFiles() uint64 {
 	}
 	return uint64(limit.Cur)
 }
+
+// isExposed reports whether others than the owner may read or write a file.
+func isExposed(mode fs.FileMode) bool { return mode.Perm()&0o077 != 0 }
