@@ -14,10 +14,12 @@ func (c *console) newVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify --db DIR",
 		Short: "Read everything back and check it",
-		Long: `Read back every object of a store and check it: the hashes of tables, the chain of
-commits, the segments against the commits, indexes and counters against records. It opens
-every key and every text, for which it needs the holder of the top key. It changes
-nothing, and a server may run meanwhile. Exit 10 means that damage was found:
+		Long: `Read back everything that a store stands on and check it: the newest checkpoints,
+those of the restore window and those that branches and pins keep, the hashes of their
+tables, the chain of commits, the segments against the commits, indexes and counters
+against records. It opens every key and every text, for which it needs the holder of the
+top key. What newer checkpoints replaced, and the janitor will take away, is not read. It
+changes nothing, and a server may run meanwhile. Exit 10 means that damage was found:
 each damaged object is named once, by its key. Threads and messages are counted only
 where all that the newest state stands on is whole.`,
 		Example: "  bobbin verify --db ./data",

@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bobbindb/bobbin/shared/app"
+	"github.com/bobbindb/bobbin/shared/checkpoint"
 )
 
 // verify verifies the store in a folder.
@@ -41,18 +44,24 @@ func crashed(t *testing.T) string {
 	fill := func(t *testing.T) {
 		s := serve(t, "--db", dir, "--partitions", "2")
 		for range 2 {
-			for _, user := range []string{"ada", "bob", "eve", "joe"} {
-				status, _, text := s.call(t, http.MethodPost, "/frontend/v1/threads", `{"title":"one","messages":[{"body":"hello"}]}`,
-					"Authorization", "Bearer "+s.Keys.Backend, "X-User-ID", user)
-				if status != http.StatusCreated {
-					t.Fatalf("POST = %d %s", status, text)
-				}
-			}
+			post(t, s)
 		}
 	}
 	t.Run("stopped", fill)
 	fill(t)
 	return copyStore(t, dir)
+}
+
+// post creates a thread for each of four users.
+func post(t *testing.T, s served) {
+	t.Helper()
+	for _, user := range []string{"ada", "bob", "eve", "joe"} {
+		status, _, text := s.call(t, http.MethodPost, "/frontend/v1/threads", `{"title":"one","messages":[{"body":"hello"}]}`,
+			"Authorization", "Bearer "+s.Keys.Backend, "X-User-ID", user)
+		if status != http.StatusCreated {
+			t.Fatalf("POST = %d %s", status, text)
+		}
+	}
 }
 
 // copyStore copies a store's objects and its key file.
@@ -158,4 +167,104 @@ func TestVerifyNamesWhatIsDamaged(t *testing.T) {
 			})
 		}
 	}
+}
+
+// twoCheckpoints is a store whose manifest names an older checkpoint beside its own, as
+// one does that has worked for more than an hour. The older one has a table that the
+// newer one has not.
+func twoCheckpoints(t *testing.T) (dir, past, table string) {
+	t.Helper()
+	dir = t.TempDir()
+	var manifests []*checkpoint.Manifest
+	for _, name := range []string{"first", "second"} {
+		t.Run(name, func(t *testing.T) { post(t, serve(t, "--db", dir)) })
+		manifests = append(manifests, readManifest(t, dir))
+	}
+	older, newer := manifests[0], manifests[1]
+	path := filepath.Join(dir, filepath.FromSlash(older.Checkpoint))
+	body, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, err := checkpoint.Decode(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compacted := []byte("a table that was compacted since")
+	object.Tables = append(object.Tables, checkpoint.Table{Name: "999999.sst", SHA256: sha256.Sum256(compacted), Nonce: "n", Size: int64(len(compacted))})
+	table = object.Tables[len(object.Tables)-1].Key()
+	put(t, filepath.Join(dir, filepath.FromSlash(table)), compacted)
+	if body, err = object.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, path, body)
+	newer.History = append(newer.History, older.Past())
+	if body, err = json.Marshal(newer); err != nil {
+		t.Fatal(err)
+	}
+	put(t, manifestPath(t, dir), body)
+	return dir, older.Checkpoint, table
+}
+
+func manifestPath(t *testing.T, dir string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "branches", "*", "p000", "manifest*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("manifests: %q, %v", found, err)
+	}
+	return found[0]
+}
+
+func readManifest(t *testing.T, dir string) *checkpoint.Manifest {
+	t.Helper()
+	body, err := os.ReadFile(manifestPath(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m checkpoint.Manifest
+	if err := json.Unmarshal(body, &m); err != nil {
+		t.Fatal(err)
+	}
+	return &m
+}
+
+// What a restore to an earlier time would stand on is read as well.
+func TestVerifyReadsTheHistory(t *testing.T) {
+	dir, past, table := twoCheckpoints(t)
+	whole := verify(t, dir)
+	if !whole.OK || *whole.Checkpoints != 2 {
+		t.Fatalf("Verify() = %+v, want two checkpoints that are whole", whole)
+	}
+	if n := len(list(t, dir, "tables/")); *whole.Tables != n {
+		t.Errorf("Verify() reads %d tables, want each of %d once", *whole.Tables, n)
+	}
+	for name, key := range map[string]string{"the checkpoint": past, "a table of it": table} {
+		for _, change := range []func(path string) error{
+			os.Remove,
+			func(path string) error { return os.Truncate(path, 3) },
+		} {
+			harmed := copyStore(t, dir)
+			if err := change(filepath.Join(harmed, filepath.FromSlash(key))); err != nil {
+				t.Fatal(err)
+			}
+			r := verify(t, harmed)
+			if r.OK || len(r.Damage) != 1 || r.Damage[0].Object != key {
+				t.Errorf("%s: Verify() finds %q, want one finding in %s", name, r.Damage, key)
+			}
+			if r.Threads == nil || *r.Threads != *whole.Threads {
+				t.Errorf("%s: Verify() counts %v threads, want those of the newest state", name, r.Threads)
+			}
+		}
+	}
+}
+
+// list are the keys of a store's objects below a prefix.
+func list(t *testing.T, dir, prefix string) (keys []string) {
+	t.Helper()
+	for _, key := range objects(t, dir) {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
