@@ -63,10 +63,11 @@ func (c *closed) Open(_ context.Context, name chat.Name, _ []chat.DataKey, _ cha
 // engine itself.
 func TestScriptsElsewhere(t *testing.T) {
 	for name, change := range map[string]func(*httpapi.Options, *memory){
-		"busy":    func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrBusy },
-		"frozen":  func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrFrozen },
-		"unknown": func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrUnknownOutcome.Because(errors.New("secret")) },
-		"broken":  func(_ *httpapi.Options, m *memory) { m.fail = errors.New("secret") },
+		"busy":       func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrBusy },
+		"frozen":     func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrFrozen },
+		"unwritable": func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrUnwritable },
+		"unknown":    func(_ *httpapi.Options, m *memory) { m.fail = chat.ErrUnknownOutcome.Because(errors.New("secret")) },
+		"broken":     func(_ *httpapi.Options, m *memory) { m.fail = errors.New("secret") },
 		"forbidden": func(o *httpapi.Options, _ *memory) {
 			o.AllowedAddrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		},
