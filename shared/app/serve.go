@@ -216,7 +216,8 @@ func (s *Server) Failed() <-chan error { return s.failed }
 const closeWithin = 10 * time.Second
 
 // Stop takes no more requests, waits for those that are under way within a bound, and
-// closes the store with a checkpoint. Cancelling ctx ends the wait.
+// closes the store with a checkpoint. Cancelling ctx ends the wait. What was found damaged
+// meanwhile is an error: other reads went on, and nobody may have seen it yet.
 func (s *Server) Stop(ctx context.Context) error {
 	var errs []error
 	draining, cancel := context.WithTimeout(ctx, s.drain)
@@ -228,7 +229,11 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	closing, cancel := context.WithTimeout(ctx, closeWithin)
 	defer cancel()
-	return errors.Join(append(errs, s.store.Close(closing))...)
+	errs = append(errs, s.store.Close(closing))
+	if err := s.store.damage(); err != nil {
+		errs = append(errs, fmt.Errorf("found while it served: %w", err))
+	}
+	return errors.Join(errs...)
 }
 
 // ServeOutput says what Serve prints, and where.

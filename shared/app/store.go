@@ -386,6 +386,15 @@ func (s *Store) Ready(ctx context.Context) error {
 	return s.keysReady(ctx)
 }
 
+// damage says what was found damaged since the store was opened, or is nil.
+func (s *Store) damage() error {
+	var errs []error
+	for _, p := range s.partitions {
+		errs = append(errs, p.Damage())
+	}
+	return errors.Join(errs...)
+}
+
 // Close commits what waits, takes a last checkpoint so that the next start replays
 // nothing, and closes the store.
 func (s *Store) Close(ctx context.Context) error {

@@ -181,7 +181,7 @@ func (p *Partition) openCheckpoint(ctx context.Context, m *checkpoint.Manifest) 
 		FS: fs, Dir: dir, Use: p.Use, Cache: p.BlockCache, Genesis: commitlog.Genesis(p.Store.ID, p.Number), At: at,
 		Log:     func(text string) { p.Log.Error("pebble", "text", text, "partition", p.Number) },
 		NameOf:  fs.NameOf,
-		Damaged: func(table string) { p.Log.Error("table is damaged", "table", table, "partition", p.Number) },
+		Damaged: p.noteDamage,
 	})
 	if err != nil {
 		return nil, errors.Join(err, fs.Close(), remove())

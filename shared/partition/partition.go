@@ -93,6 +93,8 @@ type Partition struct {
 	next     *round // the probe that readers wait for and that is not sent yet
 	probing  bool
 	renewing bool
+
+	damage damage
 }
 
 // Tail is how much log a cold reader of this partition would have to replay.

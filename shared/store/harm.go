@@ -10,8 +10,8 @@ import (
 	"github.com/bobbindb/bobbin/shared/commitlog"
 )
 
-// errTableDamaged: the bytes of a table are not those that were written.
-var errTableDamaged = fmt.Errorf("table is %w", commitlog.ErrDamaged)
+// ErrTableDamaged: the bytes of a table are not those that were written.
+var ErrTableDamaged = fmt.Errorf("table is %w", commitlog.ErrDamaged)
 
 // harm turns what Pebble says about a table that it cannot read into an error that
 // names the table as an operator finds it. The zero value is ready.
@@ -37,7 +37,7 @@ func (h *harm) explain(err error) error {
 		return err
 	}
 	if table := h.table.Load(); table != nil {
-		return fmt.Errorf("%s: %w", *table, errTableDamaged)
+		return fmt.Errorf("%s: %w", *table, ErrTableDamaged)
 	}
-	return fmt.Errorf("%w: %w", errTableDamaged, err)
+	return fmt.Errorf("%w: %w", ErrTableDamaged, err)
 }
