@@ -26,7 +26,11 @@ func (t *turn) purge(a *chat.Purge) (chat.Result, bool, error) {
 		}
 	}
 	if p.result.Threads == 0 && p.result.Messages == 0 {
-		return chat.Result{}, false, nil
+		// Another purge was faster with these. It may have been cut off before the rest.
+		if thread.Purged != 0 {
+			p.result.Left = int(thread.Live + thread.Dead)
+		}
+		return chat.Result{Purged: p.result}, false, nil
 	}
 	err = p.finish(before, &thread)
 	return chat.Result{Purged: p.result}, true, err

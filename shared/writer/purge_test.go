@@ -70,6 +70,10 @@ func TestPurgeThread(t *testing.T) {
 	if got := b.does(chat.Owner{}, purge(th, ids[1], ids[3])); got.Purged != (chat.Purged{Threads: 1, Messages: 2, Left: 2}) {
 		t.Errorf("first step: %+v", got.Purged)
 	}
+	// Whoever names the same ones is told that others are left.
+	if got := b.repeats(chat.Owner{}, purge(th, ids[1], ids[3])); got.Purged != (chat.Purged{Left: 2}) {
+		t.Errorf("first step again: %+v", got.Purged)
+	}
 	b.refuses(alice, post(byID(th), say("x")), chat.ErrNotParticipant)
 	b.refuses(alice, post(byName("c"), say("x")), chat.ErrNotParticipant)
 	b.refuses(alice, &chat.UndeleteThread{Thread: byID(th)}, chat.ErrThreadNotFound)

@@ -549,7 +549,7 @@ func (r *random) purge(t *modelThread) step {
 			r.model.threads = slices.DeleteFunc(r.model.threads, func(k *modelThread) bool { return k == t })
 			r.model.purged = append(r.model.purged, t)
 		}
-		if t.purged && removes {
+		if t.purged {
 			want.Left = t.left()
 		}
 		if got.Purged != want {
