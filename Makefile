@@ -77,10 +77,12 @@ fuzz: ## run every fuzz test FUZZTIME (default 20000x) each
 bench: build ## measure Bobbin and write docs/benchmarks.md (DATA=file.ndjson.gz for imports, FAR=messages)
 	cd test/bench && $(GO) run ./cmd/bobbin-bench --bobbin ../../$(BIN) $(if $(DATA),--data $(abspath $(DATA))) --out ../../docs/benchmarks.md
 	scripts/bench-far $(FAR) >> docs/benchmarks.md
+	scripts/bench-routes >> docs/benchmarks.md
 
 bench-peer: build ## measure Bobbin and PostgreSQL in the same run (scripts/install-bench-peer)
 	cd test/bench && $(GO) run ./cmd/bobbin-bench --bobbin ../../$(BIN) --peer $(if $(DATA),--data $(abspath $(DATA))) --out ../../docs/benchmarks.md
 	scripts/bench-far $(FAR) >> docs/benchmarks.md
+	scripts/bench-routes >> docs/benchmarks.md
 
 deploy: ## deploy to AWS: STAGE=name, PARAMETERS="Name=value ..." (scripts/deploy says what it needs)
 	@scripts/deploy $(or $(STAGE),$(error say where: STAGE=name)) $(PARAMETERS)
