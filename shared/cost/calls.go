@@ -12,7 +12,7 @@ var (
 	Open             = Calls{Get: 8}           // a partition, with nothing local
 	ColdPage         = Calls{Get: 13}          // with an open, and no tail
 	ColdPageFullTail = Calls{Get: 24}          // with an open, and a tail of 64 commits
-	ColdPost         = Calls{Get: 20, Put: 1}  // with an open
+	ColdPost         = Calls{Get: 24, Put: 1}  // with an open
 	Checkpoint       = Calls{Get: 100, Put: 6} // of 64 commits, by a compactor with nothing local
 	IdleJanitor      = Calls{Get: 5, List: 5}  // of one partition, with nothing to do
 )
