@@ -126,12 +126,8 @@ func (p *Partition) waitFor(ctx context.Context, min commitlog.Seq) error {
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause *= 2 {
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("wait for position %s: %w", min, ctx.Err())
-		case <-timer.C:
+		if err := blob.Wait(ctx, pause); err != nil {
+			return fmt.Errorf("wait for position %s: %w", min, err)
 		}
 		if err := p.Probe(ctx); err != nil {
 			return err

@@ -279,12 +279,7 @@ func (w *Writer) pause(ctx context.Context, tries int) {
 		return
 	}
 	longest := 10 * time.Millisecond << min(tries, 5)
-	timer := time.NewTimer(time.Duration(w.Random() * float64(longest)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = blob.Wait(ctx, time.Duration(w.Random()*float64(longest))) // whoever tries next finds out that ctx is over
 }
 
 // wary is for how many batches a writer that was overtaken looks before it leaps: its

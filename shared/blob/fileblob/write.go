@@ -251,24 +251,13 @@ func (b *Bucket) lock(ctx context.Context, key string) (unlock func(), err error
 			return func() { f.Close(); <-inside }, nil
 		}
 		if err == nil {
-			err = pause(ctx, wait)
+			err = blob.Wait(ctx, wait)
 		}
 		if err != nil {
 			f.Close()
 			<-inside
 			return nil, err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
