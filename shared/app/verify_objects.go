@@ -202,8 +202,7 @@ func (l *logVerifier) last(ctx context.Context) (commitlog.Seq, error) {
 
 // each calls visit with the key of every object of a list.
 func (v *verifier) each(ctx context.Context, opts blob.ListOptions, visit func(key string) error) error {
-	for more := true; more; {
-		page, err := v.bucket.List(ctx, opts)
+	for page, err := range blob.Pages(ctx, v.bucket, opts) {
 		if err != nil {
 			return err
 		}
@@ -211,9 +210,7 @@ func (v *verifier) each(ctx context.Context, opts blob.ListOptions, visit func(k
 			if err := visit(e.Key); err != nil {
 				return err
 			}
-			opts.After = e.Key
 		}
-		more = page.More && len(page.Entries) > 0
 	}
 	return nil
 }

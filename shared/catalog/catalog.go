@@ -231,9 +231,7 @@ func readAgain(ctx context.Context, bucket blob.Bucket) (blob.Object, error) {
 // none.
 func findOrphan(ctx context.Context, bucket blob.Bucket) (string, error) {
 	for _, prefix := range []string{"tables/", "janitor/", "branches/", "keys/users/"} {
-		opts := blob.ListOptions{Prefix: prefix}
-		for more := true; more; {
-			page, err := bucket.List(ctx, opts)
+		for page, err := range blob.Pages(ctx, bucket, blob.ListOptions{Prefix: prefix}) {
 			if err != nil {
 				return "", fmt.Errorf("list %s: %w", prefix, err)
 			}
@@ -241,9 +239,7 @@ func findOrphan(ctx context.Context, bucket blob.Bucket) (string, error) {
 				if prefix != "branches/" || !strings.HasSuffix(e.Key, "/manifest") {
 					return e.Key, nil
 				}
-				opts.After = e.Key
 			}
-			more = page.More && len(page.Entries) > 0
 		}
 	}
 	return "", nil

@@ -273,8 +273,7 @@ func (r *segmentReader) run(ctx context.Context, start, to Seq, named Hash) ([]*
 func (r *segmentReader) list(ctx context.Context, start, to Seq) error {
 	// A name is greater than the seq it begins with, and less than that of the next one.
 	opts := blob.ListOptions{Prefix: r.dir, After: r.dir + start.String()}
-	for {
-		page, err := r.bucket.List(ctx, opts)
+	for page, err := range blob.Pages(ctx, r.bucket, opts) {
 		if err != nil {
 			return fmt.Errorf("list segments: %w", err)
 		}
@@ -290,11 +289,8 @@ func (r *segmentReader) list(ctx context.Context, start, to Seq) error {
 				r.names = append(r.names, name)
 			}
 		}
-		if !page.More || len(page.Entries) == 0 {
-			return nil
-		}
-		opts.After = page.Entries[len(page.Entries)-1].Key
 	}
+	return nil
 }
 
 // at returns the names of segments that hold a seq, the longest before it first.

@@ -347,19 +347,13 @@ func (p *patient) list(ctx context.Context) (Finding, error) {
 
 func (p *patient) wantListed(ctx context.Context, b blob.Bucket, want []string) error {
 	var got []string
-	opts := blob.ListOptions{Prefix: p.key("list/"), Limit: 5}
-	for {
-		page, err := b.List(ctx, opts)
+	for page, err := range blob.Pages(ctx, b, blob.ListOptions{Prefix: p.key("list/"), Limit: 5}) {
 		if err != nil {
 			return fmt.Errorf("list: %w", err)
 		}
 		for _, e := range page.Entries {
 			got = append(got, e.Key)
 		}
-		if !page.More || len(page.Entries) == 0 {
-			break
-		}
-		opts.After = page.Entries[len(page.Entries)-1].Key
 	}
 	if !slices.Equal(got, want) {
 		return broken("a list shows %d objects, want %d that were stored before it", len(got), len(want))

@@ -95,9 +95,7 @@ func list(ctx context.Context, bucket blob.Bucket) (*listing, error) {
 
 // listPrefix lists all keys that begin so. The date is that of the first answer.
 func listPrefix(ctx context.Context, bucket blob.Bucket, prefix string) (entries []blob.Entry, date time.Time, err error) {
-	opts := blob.ListOptions{Prefix: prefix}
-	for {
-		page, err := bucket.List(ctx, opts)
+	for page, err := range blob.Pages(ctx, bucket, blob.ListOptions{Prefix: prefix}) {
 		if err != nil {
 			return nil, date, fmt.Errorf("list %s: %w", prefix, err)
 		}
@@ -105,9 +103,6 @@ func listPrefix(ctx context.Context, bucket blob.Bucket, prefix string) (entries
 			date = page.Date
 		}
 		entries = append(entries, page.Entries...)
-		if !page.More || len(page.Entries) == 0 {
-			return entries, date, nil
-		}
-		opts.After = page.Entries[len(page.Entries)-1].Key
 	}
+	return entries, date, nil
 }

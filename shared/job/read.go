@@ -145,9 +145,7 @@ func (r *Runner) consider(job *held) {
 
 // ids lists every job, oldest first.
 func (r *Runner) ids(ctx context.Context) (ids []ID, err error) {
-	opts := blob.ListOptions{Prefix: Prefix}
-	for {
-		page, err := r.Bucket.List(ctx, opts)
+	for page, err := range blob.Pages(ctx, r.Bucket, blob.ListOptions{Prefix: Prefix}) {
 		if err != nil {
 			return nil, fmt.Errorf("list jobs: %w", err)
 		}
@@ -156,11 +154,8 @@ func (r *Runner) ids(ctx context.Context) (ids []ID, err error) {
 				ids = append(ids, id)
 			}
 		}
-		if !page.More || len(page.Entries) == 0 {
-			return ids, nil
-		}
-		opts.After = page.Entries[len(page.Entries)-1].Key
 	}
+	return ids, nil
 }
 
 // readAll reads jobs. One that is gone by now, or that this release cannot read, is nil.

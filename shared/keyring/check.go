@@ -27,18 +27,13 @@ func (r *Keyring) Check(ctx context.Context, current Version, found func(key str
 		prefix string
 		look   func(ctx context.Context, key string) error
 	}{{kekPrefix, c.kek}, {UserPrefix, c.user}} {
-		for after, more := "", true; more; {
-			page, err := r.o.Bucket.List(ctx, blob.ListOptions{Prefix: run.prefix, After: after})
+		for page, err := range blob.Pages(ctx, r.o.Bucket, blob.ListOptions{Prefix: run.prefix}) {
 			if err != nil {
 				return c.Checked, fmt.Errorf("check keys: %w", err)
 			}
 			if err := each(ctx, page.Entries, run.look); err != nil {
 				return c.Checked, fmt.Errorf("check keys: %w", err)
 			}
-			for _, e := range page.Entries {
-				after = e.Key
-			}
-			more = page.More && len(page.Entries) > 0
 		}
 	}
 	if c.KEKs == 0 {

@@ -155,8 +155,7 @@ func (r *Keyring) makeKEK(ctx context.Context, v Version) error {
 // KEKs lists the KEK versions, those retired included.
 func (r *Keyring) KEKs(ctx context.Context) ([]KEK, error) {
 	var keks []KEK
-	for after, more := "", true; more; {
-		page, err := r.o.Bucket.List(ctx, blob.ListOptions{Prefix: kekPrefix, After: after})
+	for page, err := range blob.Pages(ctx, r.o.Bucket, blob.ListOptions{Prefix: kekPrefix}) {
 		if err != nil {
 			return nil, fmt.Errorf("list KEKs: %w", err)
 		}
@@ -170,9 +169,7 @@ func (r *Keyring) KEKs(ctx context.Context) ([]KEK, error) {
 				return nil, fmt.Errorf("list KEKs: %s: %w", e.Key, seal.ErrDamaged)
 			}
 			keks = append(keks, KEK{Version: record.version, Keeper: record.keeper, Retired: record.retired, Time: time.Unix(0, record.time)})
-			after = e.Key
 		}
-		more = page.More
 	}
 	return keks, nil
 }

@@ -45,8 +45,7 @@ func Shred(ctx context.Context, bucket blob.Bucket, owner chat.Digest, known []s
 // not dead yet.
 func shredOnce(ctx context.Context, bucket blob.Bucket, owner chat.Digest, dead map[seal.KeyID]bool) (bool, error) {
 	any := false
-	for after, more := "", true; more; {
-		page, err := bucket.List(ctx, blob.ListOptions{Prefix: OwnerPrefix(owner), After: after})
+	for page, err := range blob.Pages(ctx, bucket, blob.ListOptions{Prefix: OwnerPrefix(owner)}) {
 		if err != nil {
 			return false, err
 		}
@@ -58,9 +57,8 @@ func shredOnce(ctx context.Context, bucket blob.Bucket, owner chat.Digest, dead 
 			if _, id, ok := parseUserKey(e.Key); ok {
 				dead[id] = true
 			}
-			any, after = any || buried, e.Key
+			any = any || buried
 		}
-		more = page.More
 	}
 	return any, nil
 }

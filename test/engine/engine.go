@@ -295,22 +295,18 @@ func Sweep(ctx context.Context, bucket blob.Bucket, s *catalog.Store) error {
 }
 
 func sweep(ctx context.Context, bucket blob.Bucket, prefix string, keep map[string]bool) error {
-	opts := blob.ListOptions{Prefix: prefix}
-	for {
-		page, err := bucket.List(ctx, opts)
+	for page, err := range blob.Pages(ctx, bucket, blob.ListOptions{Prefix: prefix}) {
 		if err != nil {
 			return err
 		}
 		for _, entry := range page.Entries {
-			if opts.After = entry.Key; keep[entry.Key] {
+			if keep[entry.Key] {
 				continue
 			}
 			if err := bucket.Delete(ctx, entry.Key); err != nil {
 				return err
 			}
 		}
-		if !page.More {
-			return nil
-		}
 	}
+	return nil
 }

@@ -204,20 +204,15 @@ func (w *World) Manifest() *checkpoint.Manifest {
 func (w *World) Keys(prefix string) []string {
 	w.Helper()
 	var out []string
-	opts := blob.ListOptions{Prefix: prefix}
-	for {
-		page, err := w.Bucket.List(context.Background(), opts)
+	for page, err := range blob.Pages(context.Background(), w.Bucket, blob.ListOptions{Prefix: prefix}) {
 		if err != nil {
 			w.Fatal(err)
 		}
 		for _, e := range page.Entries {
 			out = append(out, e.Key)
 		}
-		if !page.More {
-			return out
-		}
-		opts.After = out[len(out)-1]
 	}
+	return out
 }
 
 // Check checks every promise: the manifest never goes back, what it reaches is there,
