@@ -97,12 +97,7 @@ func (a *audit) run() error {
 		return err
 	}
 	a.counters = counters
-	iter, err := a.view.snapshot.NewIter(nil)
-	if err != nil {
-		return err
-	}
-	err = a.walk(iter)
-	if err := a.view.harm.explain(errors.Join(err, iter.Error(), iter.Close())); err != nil {
+	if err := a.view.walk(nil, nil, a.walk); err != nil {
 		return err
 	}
 	if err := a.endThread(); err != nil {
@@ -311,14 +306,13 @@ func (a *audit) visitOwner(key, value []byte) error {
 
 // count counts the keys that begin with a prefix.
 func (a *audit) count(prefix []byte) (n uint64, err error) {
-	iter, err := a.view.snapshot.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
-	if err != nil {
-		return 0, err
-	}
-	for ok := iter.First(); ok; ok = iter.Next() {
-		n++
-	}
-	return n, a.view.harm.explain(errors.Join(iter.Error(), iter.Close()))
+	err = a.view.walk(prefix, prefixEnd(prefix), func(iter *pebble.Iterator) error {
+		for ok := iter.First(); ok; ok = iter.Next() {
+			n++
+		}
+		return nil
+	})
+	return n, err
 }
 
 // visitThread checks what lies under a thread's prefix. The thread's record comes

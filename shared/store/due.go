@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -41,16 +40,12 @@ type DuePage struct {
 // Due lists what is due, in order of slot, cause and time. It jumps over everything
 // else: it costs a few seeks for each slot that has an owner.
 func (v *View) Due(q DueQuery) (page DuePage, err error) {
-	iter, err := v.snapshot.NewIter(&pebble.IterOptions{
-		LowerBound: slotKey(q.From, kindDeleted, 0),
-		UpperBound: slotKey(q.To, kindExpiry+1, 0),
+	err = v.walk(slotKey(q.From, kindDeleted, 0), slotKey(q.To, kindExpiry+1, 0), func(iter *pebble.Iterator) error {
+		w := dueWalk{iter: iter, q: q, page: &page}
+		w.walk()
+		return nil
 	})
 	if err != nil {
-		return page, fmt.Errorf("open iterator: %w", err)
-	}
-	w := dueWalk{iter: iter, q: q, page: &page}
-	w.walk()
-	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
 		return page, fmt.Errorf("list what is due: %w", err)
 	}
 	return page, nil

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -74,19 +73,18 @@ type KeySize struct {
 // Keys lists up to n entries of [from, to), the last ones first when reverse is set. It
 // fetches no value that lies apart from its key.
 func (v *View) Keys(from, to []byte, reverse bool, n int) (keys []KeySize, err error) {
-	iter, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	err = v.walk(from, to, func(iter *pebble.Iterator) error {
+		first, next := iter.First, iter.Next
+		if reverse {
+			first, next = iter.Last, iter.Prev
+		}
+		for ok := first(); ok && len(keys) < n; ok = next() {
+			value := iter.LazyValue()
+			keys = append(keys, KeySize{clone(iter.Key()), value.Len()})
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("open iterator: %w", err)
-	}
-	first, next := iter.First, iter.Next
-	if reverse {
-		first, next = iter.Last, iter.Prev
-	}
-	for ok := first(); ok && len(keys) < n; ok = next() {
-		value := iter.LazyValue()
-		keys = append(keys, KeySize{clone(iter.Key()), value.Len()})
-	}
-	if err := v.harm.explain(errors.Join(iter.Error(), iter.Close())); err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
 	return keys, nil
@@ -101,15 +99,11 @@ type OwnerAt struct {
 // Owners lists up to n owners whose keys lie in [from, to), which are keys of slots, the
 // last ones first when reverse is set. It jumps over everything else.
 func (v *View) Owners(from, to []byte, reverse bool, n int) (owners []OwnerAt, err error) {
-	iter, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
-	if err != nil {
-		return nil, fmt.Errorf("open iterator: %w", err)
-	}
-	first, step, jump := iter.First, iter.Next, jumpToOwner
-	if reverse {
-		first, step, jump = iter.Last, iter.Prev, jumpBackToOwner
-	}
-	walk := func() error {
+	err = v.walk(from, to, func(iter *pebble.Iterator) error {
+		first, step, jump := iter.First, iter.Next, jumpToOwner
+		if reverse {
+			first, step, jump = iter.Last, iter.Prev, jumpBackToOwner
+		}
 		for ok := first(); ok && len(owners) < n; {
 			if key := iter.Key(); key[3] != kindOwner {
 				ok = jump(iter, chat.Slot(binary.BigEndian.Uint16(key[1:])), key[3])
@@ -123,8 +117,8 @@ func (v *View) Owners(from, to []byte, reverse bool, n int) (owners []OwnerAt, e
 			ok = step()
 		}
 		return nil
-	}
-	if err := v.harm.explain(errors.Join(walk(), iter.Error(), iter.Close())); err != nil {
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list owners: %w", err)
 	}
 	return owners, nil

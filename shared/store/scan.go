@@ -10,18 +10,22 @@ import (
 	"github.com/bobbindb/bobbin/shared/chat"
 )
 
-// EachThread calls visit for every thread of a slot range, deleted ones too, in order
-// of slot and time. It jumps over messages, and over threads that are being purged.
-func (v *View) EachThread(from, to chat.Slot, visit func(*chat.Thread) error) error {
-	iter, err := v.snapshot.NewIter(&pebble.IterOptions{
-		LowerBound: slotKey(from, 0, 0),
-		UpperBound: slotKey(to, 0xff, 0),
-	})
+// walk lets a function move over the entries of [from, to); nil bounds nothing. What
+// Pebble says of a table that it cannot read is explained, also where use passes it on.
+func (v *View) walk(from, to []byte, use func(*pebble.Iterator) error) error {
+	iter, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("open iterator: %w", err)
 	}
-	err = eachThread(iter, visit)
-	return v.harm.explain(errors.Join(err, iter.Error(), iter.Close()))
+	return v.harm.explain(errors.Join(use(iter), iter.Error(), iter.Close()))
+}
+
+// EachThread calls visit for every thread of a slot range, deleted ones too, in order
+// of slot and time. It jumps over messages, and over threads that are being purged.
+func (v *View) EachThread(from, to chat.Slot, visit func(*chat.Thread) error) error {
+	return v.walk(slotKey(from, 0, 0), slotKey(to, 0xff, 0), func(iter *pebble.Iterator) error {
+		return eachThread(iter, visit)
+	})
 }
 
 func eachThread(iter *pebble.Iterator, visit func(*chat.Thread) error) error {
