@@ -62,18 +62,7 @@ func answerOf(err error) error {
 // thread finds a thread that the caller takes part in. Unknown and somebody else's are
 // the same answer.
 func (r *Replica) thread(v *partition.View, caller chat.Owner, ref chat.ThreadRef) (*chat.Thread, error) {
-	id := ref.ID
-	if ref.ClientID != "" {
-		found, ok, err := store.FindThread(v, r.Hasher.Owner(caller), ref.ClientID)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, chat.ErrNotParticipant
-		}
-		id = found
-	}
-	t, ok, err := store.GetThread(v, id)
+	t, ok, err := r.find(v, caller, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +73,19 @@ func (r *Replica) thread(v *partition.View, caller chat.Owner, ref chat.ThreadRe
 		return nil, chat.ErrThreadNotFound
 	}
 	return t, nil
+}
+
+// find reads the thread that a reference leads to for this caller, whoever's it is.
+func (r *Replica) find(v *partition.View, caller chat.Owner, ref chat.ThreadRef) (*chat.Thread, bool, error) {
+	id := ref.ID
+	if ref.ClientID != "" {
+		found, ok, err := store.FindThread(v, r.Hasher.Owner(caller), ref.ClientID)
+		if err != nil || !ok {
+			return nil, false, err
+		}
+		id = found
+	}
+	return store.GetThread(v, id)
 }
 
 // slot is where a reference leads for this caller.
@@ -127,18 +129,7 @@ func (r *Replica) threadCursor(v *partition.View, caller chat.Owner, c chat.Curs
 	if err != nil {
 		return nil, chat.ErrUnknownAnchor
 	}
-	id := ref.ID
-	if ref.ClientID != "" {
-		found, ok, err := store.FindThread(v, r.Hasher.Owner(caller), ref.ClientID)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, chat.ErrUnknownAnchor
-		}
-		id = found
-	}
-	t, ok, err := store.GetThread(v, id)
+	t, ok, err := r.find(v, caller, ref)
 	if err != nil {
 		return nil, err
 	}
