@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 
@@ -40,21 +41,30 @@ const finding = 10 * time.Second
 // ErrNoCredentials: nothing says as whom to reach S3.
 var ErrNoCredentials = errors.New("no AWS credentials were found")
 
-// openS3 reaches S3 as every AWS tool does: region and credentials come from the
-// environment, the shared configuration files or the machine's own role.
+// openS3 reaches S3, and finds out at once whether there is somebody to be.
 func openS3(ctx context.Context, cfg Config) (*s3blob.Bucket, error) {
 	ctx, cancel := context.WithTimeout(ctx, finding)
 	defer cancel()
-	aws, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{})) // it talks to standard error
+	found, err := readAWS(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+		return nil, err
 	}
-	aws.Region = cmp.Or(aws.Region, defaultRegion)
-	if _, err := aws.Credentials.Retrieve(ctx); err != nil {
+	if _, err := found.Credentials.Retrieve(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoCredentials, err)
 	}
 	name, prefix, _ := strings.Cut(strings.TrimPrefix(cfg.Bucket, s3Scheme), "/")
-	return s3blob.Open(aws, s3blob.Options{Bucket: name, Prefix: prefix, Endpoint: cfg.S3Endpoint, PathStyle: cfg.S3Path}), nil
+	return s3blob.Open(found, s3blob.Options{Bucket: name, Prefix: prefix, Endpoint: cfg.S3Endpoint, PathStyle: cfg.S3Path}), nil
+}
+
+// readAWS reads what every AWS tool reads: region and credentials come from the
+// environment, the shared configuration files or the machine's own role.
+func readAWS(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{})) // it talks to standard error
+	if err != nil {
+		return cfg, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	return cfg, nil
 }
 
 // defaultRegion is what a service without regions is signed for.

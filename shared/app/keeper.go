@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/bobbindb/bobbin/shared/seal"
 	"github.com/bobbindb/bobbin/shared/seal/awskms"
@@ -102,12 +99,11 @@ func openKeeper(ctx context.Context, cfg Config, isNew bool) (seal.Keepers, erro
 func openKMS(ctx context.Context, key string) (*awskms.Keeper, error) {
 	ctx, cancel := context.WithTimeout(ctx, finding)
 	defer cancel()
-	aws, err := config.LoadDefaultConfig(ctx)
+	found, err := readAWS(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+		return nil, err
 	}
-	aws.Region = cmp.Or(aws.Region, defaultRegion)
-	return awskms.New(aws, awskms.Options{Key: key}), nil
+	return awskms.New(found, awskms.Options{Key: key}), nil
 }
 
 // watchedKeeper counts a Keeper's calls, and knows when one worked last.
