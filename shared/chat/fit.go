@@ -10,27 +10,28 @@ import (
 // thousand times the size. So a page is opened from its cursor on, and ends before it is
 // too large.
 
-// from says from which end of a page items are opened.
-type from int
+// end is one of the two ends of a page.
+type end int
 
 const (
-	first from = iota // what follows the cursor
-	last              // what leads up to it
+	first end = iota
+	last
 )
 
 // fit opens the n items of a page and leaves out those with which it would be over
-// MaxPageBytes, though never the first that it opens. anchor is the item that the cursor
-// is at, where it has one.
-func fit[T any](p *Page, n int, c Cursor, end from, anchor int, open func(i int) (item T, size int, err error)) ([]T, error) {
+// MaxPageBytes, though never the first that it opens, which is next to the cursor. newest
+// is where the list has its newest items: there a page without a cursor begins. anchor is
+// the item that an anchor names.
+func fit[T any](p *Page, n int, c Cursor, newest end, anchor int, open func(i int) (item T, size int, err error)) ([]T, error) {
 	f := fitter[T]{open: open, room: MaxPageBytes}
-	if c.Anchor == "" && end == first {
+	if c.After != "" || newest == first && c.Before+c.Anchor == "" {
 		items, cut, err := f.walk(0, n)
 		p.HasAfter = p.HasAfter || cut
 		return items, err
 	}
 	at := n - 1
 	if c.Anchor != "" {
-		at = min(anchor, at)
+		at = min(max(anchor, 0), at)
 		f.room = MaxPageBytes / 2
 	}
 	items, cut, err := f.walk(at, -1)
@@ -54,10 +55,10 @@ type fitter[T any] struct {
 
 // walk opens the items from one to before another, whichever is greater, and reports
 // whether it left some out.
-func (f *fitter[T]) walk(at, end int) (items []T, cut bool, err error) {
-	step := cmp.Compare(end, at)
-	items = make([]T, 0, (end-at)*step)
-	for ; at != end; at += step {
+func (f *fitter[T]) walk(at, until int) (items []T, cut bool, err error) {
+	step := cmp.Compare(until, at)
+	items = make([]T, 0, (until-at)*step)
+	for ; at != until; at += step {
 		item, n, err := f.open(at)
 		if err != nil {
 			return nil, false, err
@@ -71,32 +72,30 @@ func (f *fitter[T]) walk(at, end int) (items []T, cut bool, err error) {
 }
 
 // anchorOf is the item of a page of messages that an anchor names; where it was deleted,
-// the first one after it.
+// the first one after it. It is negative where there is none.
 func anchorOf(messages []*Message, anchor string) int {
 	ref, err := ParseMessage(anchor)
 	if err != nil {
-		return 0
+		return -1
 	}
-	i := slices.IndexFunc(messages, func(m *Message) bool {
+	return slices.IndexFunc(messages, func(m *Message) bool {
 		if ref.ClientID != "" {
 			return m.ClientID == ref.ClientID
 		}
 		return m.ID.Time >= ref.ID.Time
 	})
-	return max(i, 0)
 }
 
 // threadAnchorOf is the same for a page of threads.
 func threadAnchorOf(threads []*Thread, anchor string) int {
 	ref, err := ParseThread(anchor)
 	if err != nil {
-		return 0
+		return -1
 	}
-	i := slices.IndexFunc(threads, func(t *Thread) bool {
+	return slices.IndexFunc(threads, func(t *Thread) bool {
 		if ref.ClientID != "" {
 			return t.ClientID == ref.ClientID
 		}
 		return t.ID == ref.ID
 	})
-	return max(i, 0)
 }

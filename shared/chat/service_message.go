@@ -107,14 +107,7 @@ func (s *Service) ListMessages(ctx context.Context, call Call, ref ThreadRef, q 
 		return OpenMessagePage{}, pos, err
 	}
 	out := OpenMessagePage{Page: page.Page, Thread: page.Thread.ID}
-	end, anchor := last, 0
-	if q.After != "" {
-		end = first
-	}
-	if q.Anchor != "" {
-		anchor = anchorOf(page.Messages, q.Anchor)
-	}
-	out.Messages, err = fit(&out.Page, len(page.Messages), q.Cursor, end, anchor, func(i int) (OpenMessage, int, error) {
+	out.Messages, err = fit(&out.Page, len(page.Messages), q.Cursor, last, anchorOf(page.Messages, q.Anchor), func(i int) (OpenMessage, int, error) {
 		m, err := s.OpenMessage(ctx, page.Thread, page.Messages[i])
 		return m, len(m.Body) + len(m.Metadata), err
 	})
@@ -146,16 +139,10 @@ func (s *Service) ListRevisions(ctx context.Context, call Call, thread ThreadRef
 		return OpenRevisionPage{}, pos, err
 	}
 	out := OpenRevisionPage{Page: page.Page, Message: page.Message.ID}
-	end, anchor := last, 0
-	if q.After != "" {
-		end = first
-	}
-	if q.Anchor != "" {
-		anchor = max(0, slices.IndexFunc(page.Revisions, func(r *Revision) bool {
-			return strconv.FormatUint(uint64(r.Revision), 10) == q.Anchor
-		}))
-	}
-	out.Revisions, err = fit(&out.Page, len(page.Revisions), q.Cursor, end, anchor, func(i int) (OpenRevision, int, error) {
+	anchor := slices.IndexFunc(page.Revisions, func(r *Revision) bool {
+		return strconv.FormatUint(uint64(r.Revision), 10) == q.Anchor
+	})
+	out.Revisions, err = fit(&out.Page, len(page.Revisions), q.Cursor, last, anchor, func(i int) (OpenRevision, int, error) {
 		r, err := s.OpenRevision(ctx, page.Thread, page.Revisions[i])
 		return r, len(r.Body) + len(r.Metadata), err
 	})

@@ -74,14 +74,7 @@ func (s *Service) ListThreads(ctx context.Context, call Call, q ThreadQuery) (Op
 		return OpenThreadPage{}, pos, err
 	}
 	out := OpenThreadPage{Page: page.Page}
-	end, anchor := first, 0
-	if q.Before != "" {
-		end = last
-	}
-	if q.Anchor != "" {
-		anchor = threadAnchorOf(page.Threads, q.Anchor)
-	}
-	out.Threads, err = fit(&out.Page, len(page.Threads), q.Cursor, end, anchor, func(i int) (OpenThread, int, error) {
+	out.Threads, err = fit(&out.Page, len(page.Threads), q.Cursor, first, threadAnchorOf(page.Threads, q.Anchor), func(i int) (OpenThread, int, error) {
 		t, err := s.OpenThread(ctx, page.Threads[i])
 		return t, len(t.Title) + len(t.Slug) + len(t.Metadata), err
 	})
