@@ -134,19 +134,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	bucket := memblob.New(time.Now)
-	s, err := engine.Create(t.Context(), bucket, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(t.Context(), bucket, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	e := engine.New(t, bucket, 1)
 	o := contract.Options(e.Service)
 	o.Admin.Inspector = e.Service.Reader.(chat.Inspector)
 	o.CompressFrom = -1 // so that texts would be seen

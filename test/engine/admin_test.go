@@ -28,15 +28,7 @@ func TestAdmin(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Salt = saltThatParts(s, "u1", "u2", "u3")
-		e, err := engine.Open(t.Context(), bucket, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := e.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		e := engine.Start(t, bucket, s)
 		o := contract.Options(e.Service)
 		access := contract.Access()
 		access.Grants[httpapi.HashKey("tenant-admin")] = httpapi.Grant{Role: httpapi.Admin, Tenant: "acme"}

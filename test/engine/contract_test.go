@@ -30,7 +30,7 @@ func TestContract(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			contract.Run(t, scripts, func(t *testing.T) *chat.Service { return newService(t, open(t)) })
+			contract.Run(t, scripts, func(t *testing.T) *chat.Service { return engine.New(t, open(t), 1).Service })
 		})
 	}
 }
@@ -38,27 +38,8 @@ func TestContract(t *testing.T) {
 // The same behind an API Gateway, answered by a function.
 func TestContractBehindAGateway(t *testing.T) {
 	contract.RunBehind(t, scripts, func(t *testing.T) *chat.Service {
-		return newService(t, memblob.New(time.Now))
+		return engine.New(t, memblob.New(time.Now), 1).Service
 	}, func(api http.Handler) http.Handler { return gateway.Handler(httpapi.Lambda(api)) })
 }
 
 const scripts = "../../shared/httpapi/testdata"
-
-// newService is a service on a new store of one partition.
-func newService(t *testing.T, bucket blob.Bucket) *chat.Service {
-	t.Helper()
-	s, err := engine.Create(t.Context(), bucket, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(t.Context(), bucket, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e.Service
-}

@@ -15,15 +15,7 @@ import (
 // Who merges metadata side by side loses nothing.
 func TestMetadataMergedSideBySide(t *testing.T) {
 	bucket := memblob.New(time.Now)
-	s, err := engine.Create(t.Context(), bucket, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(t.Context(), bucket, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := engine.New(t, bucket, 1)
 	call := chat.Call{Caller: chat.Owner{User: "u1"}}
 	made, err := e.Service.CreateThread(t.Context(), call, chat.NewThread{Title: "one"})
 	if err != nil {

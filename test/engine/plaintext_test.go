@@ -83,7 +83,7 @@ func TestNoPlaintext(t *testing.T) {
 	looked := 0
 	contract.Run(t, scripts, func(t *testing.T) *chat.Service {
 		bucket := memblob.New(time.Now)
-		service := newService(t, bucket)
+		service := engine.New(t, bucket, 1).Service
 		seen := &remembering{Sealer: service.Sealer}
 		service.Sealer = seen
 		t.Cleanup(func() {
@@ -112,7 +112,7 @@ func TestNoPlaintext(t *testing.T) {
 // What looks for plaintext finds it in everything that holds records, where it is there.
 func TestPlaintextIsFound(t *testing.T) {
 	bucket := memblob.New(time.Now)
-	service := newService(t, bucket)
+	service := engine.New(t, bucket, 1).Service
 	call := chat.Call{Caller: chat.Owner{User: "u1"}}
 	fill := func() {
 		t.Helper()

@@ -47,19 +47,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	bucket := memblob.New(time.Now)
-	s, err := engine.Create(t.Context(), bucket, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.Open(t.Context(), bucket, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	e := engine.New(t, bucket, 1)
 	w := &world{options: contract.Options(e.Service), keys: map[string]string{}}
 	w.options.Admin.Inspector = e.Service.Reader.(chat.Inspector)
 	jobs := e.Jobs()

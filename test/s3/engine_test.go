@@ -6,8 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/bobbindb/bobbin/shared/blob"
-	"github.com/bobbindb/bobbin/shared/catalog"
 	"github.com/bobbindb/bobbin/shared/chat"
 	"github.com/bobbindb/bobbin/test/engine"
 	"github.com/bobbindb/bobbin/test/httpscript/contract"
@@ -16,27 +14,8 @@ import (
 // The whole conversations of the HTTP contract, on a store that lies on S3.
 func TestConversations(t *testing.T) {
 	contract.Run(t, scripts, func(t *testing.T) *chat.Service {
-		bucket := newBucket(t, "store")
-		s, err := engine.Create(t.Context(), bucket, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return open(t, bucket, s).Service
+		return engine.New(t, newBucket(t, "store"), 1).Service
 	})
-}
-
-func open(t *testing.T, bucket blob.Bucket, s *catalog.Store) *engine.Engine {
-	t.Helper()
-	e, err := engine.Open(t.Context(), bucket, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
 }
 
 // Three engines on one log, each posting for itself while a compactor takes
@@ -50,7 +29,7 @@ func TestWritersSideBySide(t *testing.T) {
 		t.Fatal(err)
 	}
 	caller := chat.Call{Caller: chat.Owner{User: "ada"}}
-	first := open(t, bucket, s)
+	first := engine.Start(t, bucket, s)
 	made, err := first.Service.CreateThread(t.Context(), caller, chat.NewThread{Title: "shared"})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +40,7 @@ func TestWritersSideBySide(t *testing.T) {
 	var mu sync.Mutex
 	acknowledged := map[string]chat.MessageID{}
 	for i := range engines {
-		e := open(t, bucket, s)
+		e := engine.Start(t, bucket, s)
 		for j := range posters {
 			posting.Go(func() {
 				for k := range each {
@@ -87,7 +66,7 @@ func TestWritersSideBySide(t *testing.T) {
 	})
 	posting.Wait()
 
-	page, _, err := open(t, bucket, s).Service.ListMessages(t.Context(), caller, thread, chat.MessageQuery{Cursor: chat.Cursor{Limit: 1000}})
+	page, _, err := engine.Start(t, bucket, s).Service.ListMessages(t.Context(), caller, thread, chat.MessageQuery{Cursor: chat.Cursor{Limit: 1000}})
 	if err != nil {
 		t.Fatal(err)
 	}
