@@ -66,14 +66,14 @@ func (d *decider) decide(s *scratch, cmd *chat.Command, m moment, again bool) (r
 }
 
 func (d *decider) answer(s *scratch, cmd *chat.Command, m moment, again bool) (chat.Result, bool, error) {
-	known, ok, err := findCommand(s, cmd.ID, m)
+	known, ok, err := findEntry(s, commandKeys(cmd, m.time))
 	if ok || err != nil {
 		return resultOf(known), false, err
 	}
 	if err := timely(cmd, m, again); err != nil {
 		return chat.Result{}, false, err
 	}
-	known, ok, err = findIdempotency(s, cmd.Idempotency, m)
+	known, ok, err = findEntry(s, idempotencyKeys(cmd, m.time))
 	if err == nil && ok && !same(known.Request, cmd.Idempotency.Request) {
 		err = chat.ErrKeyReused
 	}
@@ -145,12 +145,7 @@ func timely(cmd *chat.Command, m moment, again bool) error {
 // lookedUp are the keys that the decision of a command begins with: those of its id, and
 // the thread.
 func lookedUp(cmd *chat.Command, now int64) [][]byte {
-	quarter := quarterOf(now)
-	keys := [][]byte{store.KeyCommand(quarter, cmd.ID), store.KeyCommand(max(quarter, 1)-1, cmd.ID)}
-	if i := cmd.Idempotency; i != nil {
-		day := dayOf(now)
-		keys = append(keys, store.KeyIdempotency(day, i.Key), store.KeyIdempotency(max(day, 1)-1, i.Key))
-	}
+	keys := append(commandKeys(cmd, now), idempotencyKeys(cmd, now)...)
 	var thread chat.ThreadRef
 	switch a := cmd.Action.(type) {
 	case *chat.PostMessages:
@@ -177,28 +172,30 @@ func lookedUp(cmd *chat.Command, now int64) [][]byte {
 func quarterOf(t int64) uint32 { return uint32(max(t, 0) / store.Quarter) }
 func dayOf(t int64) uint32     { return uint32(max(t, 0) / store.Day) }
 
-// findCommand looks for the command's first answer, in this quarter and the last.
-func findCommand(s *scratch, id chat.CommandID, m moment) (*store.Entry, bool, error) {
-	quarter := quarterOf(m.time)
-	known, ok, err := store.GetEntry(s, store.KeyCommand(quarter, id))
-	if ok || err != nil || quarter == 0 {
-		return known, ok, err
-	}
-	return store.GetEntry(s, store.KeyCommand(quarter-1, id))
+// commandKeys are where the command's first answer may be: in this quarter and the last.
+func commandKeys(cmd *chat.Command, now int64) [][]byte {
+	quarter := quarterOf(now)
+	return [][]byte{store.KeyCommand(quarter, cmd.ID), store.KeyCommand(max(quarter, 1)-1, cmd.ID)}
 }
 
-// findIdempotency looks for the first answer under the caller's key, today and
+// idempotencyKeys are where the first answer under the caller's key may be: today and
 // yesterday.
-func findIdempotency(s *scratch, i *chat.Idempotency, m moment) (*store.Entry, bool, error) {
-	if i == nil {
-		return nil, false, nil
+func idempotencyKeys(cmd *chat.Command, now int64) [][]byte {
+	if cmd.Idempotency == nil {
+		return nil
 	}
-	day := dayOf(m.time)
-	known, ok, err := store.GetEntry(s, store.KeyIdempotency(day, i.Key))
-	if ok || err != nil || day == 0 {
-		return known, ok, err
+	day, key := dayOf(now), cmd.Idempotency.Key
+	return [][]byte{store.KeyIdempotency(day, key), store.KeyIdempotency(max(day, 1)-1, key)}
+}
+
+// findEntry reads the first answer that is under one of the keys.
+func findEntry(s *scratch, keys [][]byte) (*store.Entry, bool, error) {
+	for _, key := range keys {
+		if known, ok, err := store.GetEntry(s, key); ok || err != nil {
+			return known, ok, err
+		}
 	}
-	return store.GetEntry(s, store.KeyIdempotency(day-1, i.Key))
+	return nil, false, nil
 }
 
 // forget lets go of the answers of every period before the last, once a period has begun.
